@@ -1,0 +1,93 @@
+/**
+ * What went wrong, as a stable word that scripts may match (`--json` prints it as `code`).
+ * One table in cli/exit-codes.ts maps each to an exit status.
+ */
+export type ErrorCode =
+  | 'usage'
+  | 'not-root'
+  | 'tool-missing'
+  | 'command-failed'
+  | 'reference-invalid'
+  | 'name-invalid'
+  | 'image-not-found'
+  | 'manifest-unknown'
+  | 'manifest-invalid'
+  | 'config-invalid'
+  | 'platform-missing'
+  | 'unauthorized'
+  | 'denied'
+  | 'rate-limited'
+  | 'registry-error'
+  | 'registry-unreachable'
+  | 'tls'
+  | 'size-mismatch'
+  | 'digest-mismatch'
+  | 'limit-exceeded'
+  | 'compression-unsupported'
+  | 'stream-broken'
+  | 'archive-invalid'
+  | 'layer-invalid'
+  | 'unsupported'
+  | 'store-invalid'
+  | 'disk-full'
+  | 'template-invalid'
+  | 'variable-unset'
+  | 'value-invalid'
+  | 'exports-invalid'
+  | 'spec-invalid'
+  | 'unit-invalid'
+  | 'file-exists'
+  | 'container-not-found'
+  | 'deployment-missing'
+  | 'service-failed'
+  | 'busy'
+  | 'journal-open'
+  | 'interrupted'
+  | 'internal';
+
+export interface ErrorOptions {
+  /** What to do about it: one sentence, shown on a line of its own. */
+  readonly hint?: string;
+  readonly cause?: unknown;
+  /** Long output that helps to understand (journal lines, stderr of a program): shown below the message. */
+  readonly details?: string;
+}
+
+/**
+ * The one error class. `message` is a single sentence: what was tried on what, and what was found.
+ * Trouble met while cleaning up is appended with `addTrouble`; it never replaces the first error.
+ */
+export class AtomicError extends Error {
+  override readonly name = 'AtomicError';
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+  readonly details: string | undefined;
+  readonly trouble: string[] = [];
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.hint = options.hint;
+    this.details = options.details;
+  }
+
+  addTrouble(sentence: string): void {
+    this.trouble.push(sentence);
+  }
+}
+
+/** Whether `error` is ours with one of the given codes (any code when none is given). */
+export function isAtomicError(error: unknown, ...codes: ErrorCode[]): error is AtomicError {
+  return error instanceof AtomicError && (codes.length === 0 || codes.includes(error.code));
+}
+
+/** The message of anything that was thrown, for use inside another sentence. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The `code` of a system error (`ENOENT`…), or undefined. */
+export function systemCodeOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}

@@ -1,0 +1,46 @@
+import { AtomicError } from '../errors.ts';
+import { parseDigest, type Digest } from './digest.ts';
+import { isRecord, optionalStringMap, type JsonRecord } from './json.ts';
+import { parsePlatform, type Platform } from './platform.ts';
+
+/** Points at content by type, digest and size (bytes): image-spec descriptor.md. */
+export interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  readonly size: number;
+  readonly platform?: Platform;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly urls?: readonly string[];
+}
+
+/**
+ * Reads a descriptor out of parsed JSON.
+ * @param where what holds it, for the error's sentence.
+ * @throws AtomicError `manifest-invalid`
+ */
+export function parseDescriptor(value: unknown, where: string): Descriptor {
+  if (!isRecord(value)) throw new AtomicError('manifest-invalid', `${where} is not a descriptor object`);
+  const size = value['size'];
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
+    throw new AtomicError('manifest-invalid', `${where} has no valid size`);
+  }
+  const annotations = optionalStringMap(value['annotations'], `${where}, annotations`);
+  const urls = parseUrls(value, where);
+  return {
+    mediaType: typeof value['mediaType'] === 'string' ? value['mediaType'] : '',
+    digest: parseDigest(value['digest'], where),
+    size,
+    ...(value['platform'] === undefined ? {} : { platform: parsePlatform(value['platform']) }),
+    ...(annotations === undefined ? {} : { annotations }),
+    ...(urls === undefined ? {} : { urls }),
+  };
+}
+
+function parseUrls(value: JsonRecord, where: string): string[] | undefined {
+  const urls = value['urls'];
+  if (urls === undefined || urls === null) return undefined;
+  if (!Array.isArray(urls) || !urls.every((url) => typeof url === 'string')) {
+    throw new AtomicError('manifest-invalid', `${where} has urls that are no list of strings`);
+  }
+  return urls;
+}

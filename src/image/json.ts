@@ -1,0 +1,53 @@
+import { AtomicError, messageOf, type ErrorCode } from '../errors.ts';
+
+export type JsonRecord = Readonly<Record<string, unknown>>;
+
+export function isRecord(value: unknown): value is JsonRecord {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Parses JSON bytes from a foreign source; the caller has capped their length. A UTF-8 byte order mark is not accepted.
+ * @param what the thing that is read, as a subject of the error's sentence: "the manifest of x".
+ * @throws AtomicError with the given code
+ */
+export function parseJson(
+  bytes: Uint8Array | string,
+  what: string,
+  code: ErrorCode = 'manifest-invalid',
+): unknown {
+  try {
+    const text = typeof bytes === 'string' ? bytes : new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return JSON.parse(text);
+  } catch (error) {
+    throw new AtomicError(code, `${what} is not valid JSON: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** An object whose values are all strings; undefined and null give undefined. */
+export function optionalStringMap(
+  value: unknown,
+  where: string,
+  code: ErrorCode = 'manifest-invalid',
+): Record<string, string> | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (!isRecord(value)) throw new AtomicError(code, `${where} is not an object of strings`);
+  for (const [key, item] of Object.entries(value)) {
+    if (typeof item !== 'string')
+      throw new AtomicError(code, `${where} has a value for ${JSON.stringify(key)} that is not a string`);
+  }
+  return value as Record<string, string>;
+}
+
+/** A list of strings; undefined and null give undefined. */
+export function optionalStringList(
+  value: unknown,
+  where: string,
+  code: ErrorCode = 'manifest-invalid',
+): string[] | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (!Array.isArray(value) || !value.every((item) => typeof item === 'string')) {
+    throw new AtomicError(code, `${where} is not a list of strings`);
+  }
+  return value;
+}
