@@ -2,7 +2,7 @@
  * What the rest of the program may ask of the host: types only. The implementations stand beside this file
  * and are wired in cli/main.ts.
  */
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 
 export interface RunOptions {
   readonly input?: string | Uint8Array;
@@ -36,6 +36,11 @@ export interface Exec {
     args: readonly string[],
     options?: Pick<RunOptions, 'cwd' | 'env'>,
   ): Promise<number>;
+  /**
+   * A program as a stream: what is written goes to its standard input, what is read is its standard output.
+   * Errors with `tool-missing` or `command-failed`; destroying it ends the program.
+   */
+  filter(program: string, args: readonly string[]): Duplex;
   /** The absolute path of a program, looked up in PATH and the sbin folders; undefined when there is none. */
   find(program: string): Promise<string | undefined>;
 }

@@ -1,0 +1,95 @@
+import type { Report } from '../events.ts';
+import { AtomicError } from '../errors.ts';
+import type { Descriptor } from '../image/descriptor.ts';
+import type { Digest } from '../image/digest.ts';
+import type { Platform } from '../image/platform.ts';
+import { CONFIG_BYTES } from '../limits.ts';
+import { VerifyStream } from '../stream/verify.ts';
+import type { ImageDestination, ImageSource } from '../transport/transport.ts';
+import { PARALLEL_LAYERS } from './import.ts';
+import { resolveManifest } from './resolve.ts';
+
+export interface CopyOutcome {
+  /** Of the manifest that was copied, byte for byte the source's. */
+  readonly digest: Digest;
+  readonly copied: number;
+  readonly present: number;
+}
+
+/**
+ * Copies one image for one platform between two places, as `skopeo copy` does: blobs first, each verified on its way,
+ * those that the destination has already not at all; then the manifest with its bytes unchanged.
+ * @throws AtomicError the first that went wrong; the destination's name then stands for what it stood for
+ */
+export async function copyImage(
+  source: ImageSource,
+  destination: ImageDestination,
+  platform: Platform,
+  expected: Digest | undefined,
+  report: Report,
+  signal: AbortSignal,
+): Promise<CopyOutcome> {
+  const { manifest, digest, raw } = await resolveManifest(source, platform, expected);
+  report({ event: 'resolved', image: source.name, digest, layers: manifest.layers.length });
+  if (manifest.config.size > CONFIG_BYTES) {
+    throw new AtomicError(
+      'limit-exceeded',
+      `the config of ${source.name} has ${manifest.config.size} bytes; the limit is ${CONFIG_BYTES}`,
+    );
+  }
+  const blobs = new Map<Digest, Descriptor>();
+  for (const descriptor of [...manifest.layers, manifest.config]) blobs.set(descriptor.digest, descriptor);
+  const queue = [...blobs.values()];
+  let copied = 0;
+  const failed = new AbortController();
+  const stop = AbortSignal.any([signal, failed.signal]);
+  const work = async (): Promise<void> => {
+    for (let blob = queue.shift(); blob !== undefined && !stop.aborted; blob = queue.shift()) {
+      try {
+        if (await copyBlob(source, destination, blob, report, stop)) copied++;
+      } catch (error) {
+        failed.abort(error);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: PARALLEL_LAYERS }, work));
+  if (stop.aborted) throw stop.reason;
+  await destination.putManifest({ bytes: raw.bytes, mediaType: manifest.mediaType }, digest, 'reference');
+  await destination.commit();
+  return { digest, copied, present: blobs.size - copied };
+}
+
+/** Whether the blob had to be copied. */
+async function copyBlob(
+  source: ImageSource,
+  destination: ImageDestination,
+  descriptor: Descriptor,
+  report: Report,
+  stop: AbortSignal,
+): Promise<boolean> {
+  const { digest, size: total } = descriptor;
+  if (await destination.hasBlob(descriptor)) {
+    report({ event: 'layer', digest, state: 'present', bytes: total, total });
+    return false;
+  }
+  report({ event: 'layer', digest, state: 'started', bytes: 0, total });
+  const bytes = await source.getBlob(descriptor);
+  const verified = new VerifyStream({ digest, size: total, what: `the blob ${digest} of ${source.name}` });
+  const giveUp = (): void => void bytes.destroy(stop.reason instanceof Error ? stop.reason : undefined);
+  const ticker = setInterval(
+    () => report({ event: 'layer', digest, state: 'progress', bytes: verified.bytesPassed, total }),
+    200,
+  );
+  bytes.on('error', (error) => verified.destroy(error));
+  stop.addEventListener('abort', giveUp);
+  try {
+    if (stop.aborted) giveUp();
+    await destination.putBlob(descriptor, bytes.pipe(verified));
+  } finally {
+    clearInterval(ticker);
+    stop.removeEventListener('abort', giveUp);
+    bytes.destroy();
+  }
+  report({ event: 'layer', digest, state: 'done', bytes: total, total });
+  return true;
+}

@@ -1,0 +1,140 @@
+import { AtomicError } from '../errors.ts';
+import type { Report } from '../events.ts';
+import type { Descriptor } from '../image/descriptor.ts';
+import type { Digest } from '../image/digest.ts';
+import type { Readable } from 'node:stream';
+import type { ImageSource } from '../transport/transport.ts';
+import type { ResolvedImage } from './resolve.ts';
+
+/** Layers that are fetched and imported at the same time: an import keeps one core busy in ostree and half of one here. */
+export const PARALLEL_LAYERS = 2;
+
+/** A layer on its way in; see store/import-layer.ts. */
+export interface PendingLayer {
+  readonly devicesLeftOut: number;
+  publish(): Promise<void>;
+  discard(): Promise<void>;
+}
+
+/** What the engine needs of a place that keeps layers as trees. */
+export interface LayerStore {
+  /** A layer that is there already, with its DiffID where the store knows it. */
+  findLayer(digest: Digest): Promise<{ readonly diffId: string | undefined } | undefined>;
+  importLayer(layer: {
+    readonly descriptor: Descriptor;
+    readonly diffId: Digest;
+    readonly bytes: Readable;
+    readonly what: string;
+    readonly onProgress: (bytes: number) => void;
+  }): Promise<PendingLayer>;
+}
+
+export interface ImportOutcome {
+  /** Layers that were fetched; the others were there. */
+  readonly fetched: number;
+  readonly fetchedBytes: number;
+  readonly devicesLeftOut: number;
+}
+
+interface WantedLayer {
+  readonly descriptor: Descriptor;
+  readonly diffId: Digest;
+  /** Subject of an error's sentence. */
+  readonly what: string;
+}
+
+/**
+ * Brings an image's layers into a store: those that are missing, each once, PARALLEL_LAYERS at a time. They are begun
+ * and made visible in the order of the manifest; a layer whose import failed keeps those above it from being visible.
+ * @param signal gives the import up
+ * @throws AtomicError the first that went wrong; what was being fetched is given up
+ */
+export async function importLayers(
+  source: ImageSource,
+  image: ResolvedImage,
+  store: LayerStore,
+  report: Report,
+  signal: AbortSignal,
+): Promise<ImportOutcome> {
+  const missing = await findMissing(source, image, store, report);
+  const queue = [...missing];
+  const failed = new AbortController();
+  const stop = AbortSignal.any([signal, failed.signal]);
+  let published: Promise<void> = Promise.resolve();
+  let devicesLeftOut = 0;
+
+  const work = async (): Promise<void> => {
+    for (let layer = queue.shift(); layer !== undefined && !stop.aborted; layer = queue.shift()) {
+      const turn = published;
+      let done: () => void = () => undefined;
+      published = new Promise((resolve) => (done = resolve));
+      try {
+        const pending = await importOne(source, layer, store, report, stop);
+        devicesLeftOut += pending.devicesLeftOut;
+        await turn;
+        if (stop.aborted) await pending.discard();
+        else await pending.publish();
+      } catch (error) {
+        failed.abort(error);
+      } finally {
+        done();
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: PARALLEL_LAYERS }, work));
+  if (stop.aborted) throw stop.reason;
+  const fetchedBytes = missing.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
+  return { fetched: missing.length, fetchedBytes, devicesLeftOut };
+}
+
+async function findMissing(
+  source: ImageSource,
+  image: ResolvedImage,
+  store: LayerStore,
+  report: Report,
+): Promise<WantedLayer[]> {
+  const { layers } = image.manifest;
+  const missing = new Map<Digest, WantedLayer>();
+  for (const [position, descriptor] of layers.entries()) {
+    const { digest, size } = descriptor;
+    const what = `layer ${position + 1} of ${layers.length} of ${source.name}`;
+    const diffId = image.config.diffIds[position];
+    if (diffId === undefined) throw new AtomicError('config-invalid', `${what} has no DiffID in the config`);
+    const stored = await store.findLayer(digest);
+    if (stored === undefined) {
+      missing.set(digest, missing.get(digest) ?? { descriptor, diffId, what });
+    } else if (stored.diffId !== undefined && stored.diffId !== diffId) {
+      throw new AtomicError(
+        'digest-mismatch',
+        `${what} unpacks to ${stored.diffId}; the config names ${diffId}`,
+      );
+    } else {
+      report({ event: 'layer', digest, state: 'present', bytes: size, total: size });
+    }
+  }
+  return [...missing.values()];
+}
+
+async function importOne(
+  source: ImageSource,
+  { descriptor, diffId, what }: WantedLayer,
+  store: LayerStore,
+  report: Report,
+  stop: AbortSignal,
+): Promise<PendingLayer> {
+  const { digest, size: total } = descriptor;
+  report({ event: 'layer', digest, state: 'started', bytes: 0, total });
+  const bytes = await source.getBlob(descriptor);
+  const giveUp = (): void => void bytes.destroy(stop.reason instanceof Error ? stop.reason : undefined);
+  stop.addEventListener('abort', giveUp);
+  try {
+    if (stop.aborted) giveUp();
+    const onProgress = (passed: number): void =>
+      report({ event: 'layer', digest, state: 'progress', bytes: passed, total });
+    const pending = await store.importLayer({ descriptor, diffId, bytes, what, onProgress });
+    report({ event: 'layer', digest, state: 'done', bytes: total, total });
+    return pending;
+  } finally {
+    stop.removeEventListener('abort', giveUp);
+  }
+}

@@ -1,0 +1,131 @@
+import { AtomicError } from '../errors.ts';
+import { parseImageConfig, type ImageConfig } from '../image/config.ts';
+import type { Descriptor } from '../image/descriptor.ts';
+import type { Digest } from '../image/digest.ts';
+import { parseManifest, type ImageManifest, type RawManifest } from '../image/manifest.ts';
+import { isLayerMediaType } from '../image/media-type.ts';
+import { choosePlatform, formatPlatform, type Platform } from '../image/platform.ts';
+import { CONFIG_BYTES, INDEX_DEPTH, LAYER_BYTES, MANIFEST_BYTES } from '../limits.ts';
+import { readAll } from '../stream/read-all.ts';
+import { digestOf, verifyBytes, VerifyStream } from '../stream/verify.ts';
+import type { ImageSource } from '../transport/transport.ts';
+
+/** A manifest whose bytes are what its digest says. */
+export interface ResolvedManifest {
+  readonly raw: RawManifest;
+  readonly digest: Digest;
+  readonly manifest: ImageManifest;
+}
+
+/** An image for one platform: everything but its layers' bytes, verified. */
+export interface ResolvedImage extends ResolvedManifest {
+  readonly configBytes: Uint8Array;
+  readonly config: ImageConfig;
+}
+
+/**
+ * Follows a source's reference to one manifest, through indexes to the platform's own.
+ * @param expected the digest that the reference names, which the manifest or index must have
+ * @throws AtomicError `platform-missing` naming those there are, `digest-mismatch`, `manifest-invalid`, `limit-exceeded`
+ */
+export async function resolveManifest(
+  source: ImageSource,
+  platform: Platform,
+  expected: Digest | undefined,
+): Promise<ResolvedManifest> {
+  let wanted = expected;
+  for (let depth = 0; depth <= INDEX_DEPTH; depth++) {
+    const what =
+      depth === 0 ? `the manifest of ${source.name}` : `the manifest ${wanted ?? ''} of ${source.name}`;
+    const raw = await source.getManifest(wanted);
+    if (raw.bytes.length > MANIFEST_BYTES) {
+      throw new AtomicError('limit-exceeded', `${what} is larger than the limit of ${MANIFEST_BYTES} bytes`);
+    }
+    if (wanted !== undefined) verifyBytes(raw.bytes, { digest: wanted, size: undefined, what });
+    const document = parseManifest(raw, what);
+    if (document.kind === 'manifest')
+      return { raw, digest: wanted ?? digestOf(raw.bytes), manifest: document };
+    const entry = choosePlatform(document.manifests, platform);
+    if (entry === undefined) throw noSuchPlatform(source.name, platform, document.manifests);
+    wanted = entry.digest;
+  }
+  throw new AtomicError('limit-exceeded', `${source.name} nests more than ${INDEX_DEPTH} indexes`);
+}
+
+function noSuchPlatform(name: string, wanted: Platform, entries: readonly Descriptor[]): AtomicError {
+  const there = entries
+    .map(({ platform }) => (platform === undefined ? '' : formatPlatform(platform)))
+    .filter(Boolean);
+  return new AtomicError(
+    'platform-missing',
+    `${name} has no image for ${formatPlatform(wanted)}; it has ${there.length === 0 ? 'none that names a platform' : there.join(', ')}`,
+    { hint: 'Build or push the image for this platform, or name one of its manifests by digest.' },
+  );
+}
+
+/**
+ * Reads the image that a source's reference stands for on a platform, config included.
+ * @throws AtomicError as resolveManifest; `config-invalid`; `platform-missing` when a single image is for another one
+ */
+export async function resolveImage(
+  source: ImageSource,
+  platform: Platform,
+  expected: Digest | undefined,
+): Promise<ResolvedImage> {
+  const resolved = await resolveManifest(source, platform, expected);
+  const { manifest } = resolved;
+  for (const layer of manifest.layers) checkLayer(layer, source.name);
+  const what = `the config of ${source.name}`;
+  const configBytes = await readBlob(source, manifest.config, CONFIG_BYTES, what);
+  const config = parseImageConfig(configBytes, what);
+  if (config.diffIds.length !== manifest.layers.length) {
+    throw new AtomicError(
+      'config-invalid',
+      `${what} lists ${config.diffIds.length} DiffIDs for the ${manifest.layers.length} layers of its manifest`,
+    );
+  }
+  if (
+    config.architecture !== '' &&
+    (config.architecture !== platform.architecture || config.os !== platform.os)
+  ) {
+    throw noSuchPlatform(source.name, platform, [
+      { ...manifest.config, platform: { os: config.os, architecture: config.architecture } },
+    ]);
+  }
+  return { ...resolved, configBytes, config };
+}
+
+function checkLayer(layer: Descriptor, name: string): void {
+  if (!isLayerMediaType(layer.mediaType)) {
+    throw new AtomicError(
+      'unsupported',
+      `${name} is no container image: it has a layer of the type ${JSON.stringify(layer.mediaType)}`,
+    );
+  }
+  if (layer.size > LAYER_BYTES) {
+    throw new AtomicError(
+      'limit-exceeded',
+      `${name} has a layer of ${layer.size} bytes; the limit is ${LAYER_BYTES}`,
+    );
+  }
+}
+
+/** A small blob, whole and verified. */
+export async function readBlob(
+  source: ImageSource,
+  descriptor: Descriptor,
+  limit: number,
+  what: string,
+): Promise<Buffer> {
+  if (descriptor.size > limit) {
+    throw new AtomicError('limit-exceeded', `${what} has ${descriptor.size} bytes; the limit is ${limit}`);
+  }
+  const verify = new VerifyStream({ digest: descriptor.digest, size: descriptor.size, what });
+  const blob = await source.getBlob(descriptor);
+  blob.on('error', (error) => verify.destroy(error));
+  try {
+    return await readAll(blob.pipe(verify), limit, what);
+  } finally {
+    blob.destroy();
+  }
+}

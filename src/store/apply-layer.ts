@@ -1,0 +1,221 @@
+/**
+ * What a layer does to the tree below it, apart from putting its own files there: see checkout.ts.
+ * Paths are clean, relative to the tree's root, which is the empty string.
+ */
+import { chmodSync, linkSync, lchownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { AtomicError } from '../errors.ts';
+import type { LayerRecord } from '../stream/tar/recorder.ts';
+import { baseOf, parentOf } from '../stream/tar/path.ts';
+import { lstatIfThere, resolveInTree } from '../tree/resolve.ts';
+import { readLayerIndex } from './layer-index.ts';
+
+type DirectoryRecord = Extract<LayerRecord, { kind: 'directory' | 'implied' }>;
+type LowerLink = Extract<LayerRecord, { kind: 'lower-link' }>;
+
+export interface LayerPlan {
+  /** Folders of the layer that lie, in the tree, behind a symlink: where their content goes. Outer ones first. */
+  readonly redirects: readonly { readonly from: string; readonly to: string }[];
+  /** Whiteout files that the layer's checkout leaves in the tree. */
+  readonly whiteoutFiles: readonly string[];
+  readonly lowerLinks: readonly { readonly path: string; readonly target: string }[];
+  /** Folders that were there before and have an entry of their own in the layer: mode and owner are the layer's. */
+  readonly directories: readonly {
+    readonly path: string;
+    readonly mode: number;
+    readonly uid: number;
+    readonly gid: number;
+  }[];
+}
+
+/** What one reading of the index gives, its files left aside. */
+interface LayerOutline {
+  readonly directories: ReadonlyMap<string, DirectoryRecord>;
+  readonly whiteouts: readonly string[];
+  readonly opaques: readonly string[];
+  readonly lowerLinks: readonly LowerLink[];
+}
+
+/**
+ * Takes out of the tree what the layer replaces or removes, so that its checkout meets folders or nothing.
+ * @param index path of the layer's index
+ * @param treeIsEmpty for the base layer, below which there is nothing to replace
+ * @throws AtomicError `layer-invalid`, `store-invalid`
+ */
+export async function prepareTree(root: string, index: string, treeIsEmpty: boolean): Promise<LayerPlan> {
+  const outline = await readOutline(index);
+  if (!treeIsEmpty) {
+    for (const path of outline.opaques) emptyDirectory(root, path, outline);
+    for (const path of outline.whiteouts) removeEntry(root, path, outline);
+  }
+  const places = new Places(root, treeIsEmpty);
+  for (const directory of outline.directories.values()) places.enter(directory);
+  if (!treeIsEmpty) {
+    for await (const record of readLayerIndex(index))
+      if (record.kind === 'file') places.clearFor(record.path);
+  }
+  for (const { path } of outline.lowerLinks) places.clearFor(path);
+  const whiteoutFiles = [
+    ...outline.whiteouts.map((path) => places.of(join(parentOf(path), `.wh.${baseOf(path)}`))),
+    ...outline.opaques.map((path) => places.of(join(path, '.wh..wh..opq'))),
+  ];
+  return {
+    redirects: places.redirects.map(({ from, to }) => ({ from, to: `${root}/${to}` })),
+    whiteoutFiles,
+    lowerLinks: outline.lowerLinks.map(({ path, target }) => ({ path: places.of(path), target })),
+    directories: places.existing,
+  };
+}
+
+/** Removes the whiteouts' own files, makes the links to lower layers' files, and gives folders their owners. */
+export function finishTree(root: string, plan: LayerPlan): void {
+  for (const path of plan.whiteoutFiles) rmSync(`${root}/${path}`, { force: true });
+  for (const { path, target } of plan.lowerLinks) {
+    const source = resolveInTree(root, target, false);
+    const stats = lstatIfThere(`${root}/${source}`);
+    if (stats === undefined || stats.isDirectory()) {
+      throw new AtomicError(
+        'layer-invalid',
+        `the hard link ${JSON.stringify(path)} points at ${JSON.stringify(target)}, which is no file of this image`,
+      );
+    }
+    mkdirSync(`${root}/${parentOf(path)}`, { recursive: true });
+    linkSync(`${root}/${source}`, `${root}/${path}`);
+  }
+  for (const { path, mode, uid, gid } of plan.directories) {
+    lchownSync(`${root}/${path}`, uid, gid);
+    chmodSync(`${root}/${path}`, mode);
+  }
+}
+
+async function readOutline(index: string): Promise<LayerOutline> {
+  const directories = new Map<string, DirectoryRecord>();
+  const whiteouts: string[] = [];
+  const opaques: string[] = [];
+  const lowerLinks: LowerLink[] = [];
+  for await (const record of readLayerIndex(index)) {
+    if (record.kind === 'directory') directories.set(record.path, record);
+    else if (record.kind === 'implied') directories.set(record.path, directories.get(record.path) ?? record);
+    else if (record.kind === 'whiteout') whiteouts.push(record.path);
+    else if (record.kind === 'opaque') opaques.push(record.path);
+    else if (record.kind === 'lower-link') lowerLinks.push(record);
+  }
+  return { directories, whiteouts, opaques, lowerLinks };
+}
+
+/**
+ * Where a folder of the lower layers is, for a whiteout: links on the way are followed inside the root, unless the
+ * layer puts a folder of its own in the link's place. Undefined when there is nothing of the lower layers.
+ */
+function lowerDirectory(root: string, path: string, outline: LayerOutline): string | undefined {
+  let here = '';
+  let named = '';
+  for (const part of path === '' ? [] : path.split('/')) {
+    named = join(named, part);
+    here = join(here, part);
+    const stats = lstatIfThere(`${root}/${here}`);
+    if (stats === undefined) return undefined;
+    if (stats.isSymbolicLink()) {
+      if (outline.directories.get(named)?.kind === 'directory') return undefined;
+      here = resolveInTree(root, here);
+    }
+    if (lstatIfThere(`${root}/${here}`)?.isDirectory() !== true) return undefined;
+  }
+  return here;
+}
+
+function emptyDirectory(root: string, path: string, outline: LayerOutline): void {
+  const directory = lowerDirectory(root, path, outline);
+  if (directory === undefined) return;
+  for (const name of readdirSync(`${root}/${directory}`)) removeTree(root, directory, name);
+}
+
+function removeEntry(root: string, path: string, outline: LayerOutline): void {
+  const directory = lowerDirectory(root, parentOf(path), outline);
+  if (directory !== undefined) removeTree(root, directory, baseOf(path));
+}
+
+function removeTree(root: string, directory: string, name: string): void {
+  rmSync(`${root}/${join(directory, name)}`, { recursive: true, force: true });
+}
+
+/** Where the layer's folders come to lie in the tree. */
+class Places {
+  readonly redirects: { from: string; to: string }[] = [];
+  readonly existing: Extract<LayerRecord, { kind: 'directory' }>[] = [];
+  readonly #root: string;
+  /** Folders of the layer that the tree has already, and where. */
+  readonly #known = new Map<string, string>();
+  /** Names of the folders in a folder of the tree. */
+  readonly #subfolders = new Map<string, ReadonlySet<string>>();
+
+  constructor(root: string, treeIsEmpty: boolean) {
+    this.#root = root;
+    this.#known.set('', '');
+    if (treeIsEmpty) this.#subfolders.set('', new Set());
+  }
+
+  /** Makes way for one folder; its parent was entered before. */
+  enter(directory: DirectoryRecord): void {
+    const { path } = directory;
+    const parent = path === '' ? undefined : this.#known.get(parentOf(path));
+    // Inside a folder that the tree does not have, nothing can be in the way.
+    if (path !== '' && parent === undefined) return;
+    const here = path === '' ? '' : join(parent ?? '', baseOf(path));
+    const stats = lstatIfThere(`${this.#root}/${here}`);
+    if (stats === undefined) return;
+    if (stats.isDirectory()) this.#known.set(path, here);
+    else if (stats.isSymbolicLink() && directory.kind === 'implied') this.#redirect(path, here);
+    else {
+      rmSync(`${this.#root}/${here}`);
+      return;
+    }
+    if (directory.kind === 'directory') this.existing.push({ ...directory, path: here });
+  }
+
+  /** Takes away a folder of the tree that stands where the layer has a file. */
+  clearFor(path: string): void {
+    const parent = this.#known.get(parentOf(path));
+    if (parent === undefined) return;
+    if (this.#foldersIn(parent).has(baseOf(path))) {
+      rmSync(`${this.#root}/${join(parent, baseOf(path))}`, { recursive: true, force: true });
+    }
+  }
+
+  /** Where an entry of the layer lies in the tree. */
+  of(path: string): string {
+    const parent = parentOf(path);
+    const known = this.#known.get(parent);
+    if (known !== undefined) return join(known, baseOf(path));
+    return join(this.of(parent), baseOf(path));
+  }
+
+  /** Entries below a symlink of a lower layer go where it points, as containerd applies them. */
+  #redirect(path: string, here: string): void {
+    if (path.includes('\n')) {
+      throw new AtomicError(
+        'unsupported',
+        `a layer has entries below the symbolic link ${JSON.stringify(path)}`,
+      );
+    }
+    const target = resolveInTree(this.#root, here);
+    const stats = lstatIfThere(`${this.#root}/${target}`);
+    if (stats !== undefined && !stats.isDirectory()) rmSync(`${this.#root}/${target}`);
+    mkdirSync(`${this.#root}/${target}`, { recursive: true, mode: 0o755 });
+    this.#known.set(path, target);
+    this.redirects.push({ from: path, to: target });
+  }
+
+  #foldersIn(directory: string): ReadonlySet<string> {
+    let names = this.#subfolders.get(directory);
+    if (names === undefined) {
+      const entries = readdirSync(`${this.#root}/${directory}`, { withFileTypes: true });
+      names = new Set(entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name));
+      this.#subfolders.set(directory, names);
+    }
+    return names;
+  }
+}
+
+function join(directory: string, name: string): string {
+  return directory === '' ? name : `${directory}/${name}`;
+}

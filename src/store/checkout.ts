@@ -1,0 +1,94 @@
+/**
+ * From layers in the repo to one tree of hard links.
+ *
+ * ostree's own union checkout follows a lower layer's symlink out of the root (libostree#3214, before 2024.5), cannot
+ * put a folder over a file, and loses files beside their own whiteout. So before each layer everything that it
+ * replaces or removes is taken out of the tree by us, one path component at a time and never through a link; the
+ * layer's files then fall on folders only; and what is left of its whiteouts goes afterwards.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Exec } from '../host/ports.ts';
+import { AtomicError } from '../errors.ts';
+import { hexOf, type Digest } from '../image/digest.ts';
+import { indexPath } from './layer-index.ts';
+import { ensureIndex } from './index-foreign-layer.ts';
+import { prepareTree, finishTree, type LayerPlan } from './apply-layer.ts';
+import { blobRef } from './names.ts';
+import type { Repository } from './repository.ts';
+
+export interface CheckoutOptions {
+  /** A folder on the repo's file system for what is needed only while it runs. */
+  readonly scratch: string;
+}
+
+/**
+ * Checks out layers, base first, as the tree `target`, which must not exist.
+ * @throws AtomicError `store-invalid` for a layer that is not there; `disk-full`, `command-failed`
+ */
+export async function checkoutLayers(
+  exec: Exec,
+  repository: Repository,
+  layers: readonly Digest[],
+  target: string,
+  options: CheckoutOptions,
+): Promise<void> {
+  await mkdir(target, { recursive: true, mode: 0o755 });
+  for (const [position, layer] of layers.entries()) {
+    const commit = await repository.resolveRef(blobRef(layer));
+    if (commit === undefined) {
+      throw new AtomicError('store-invalid', `the layer ${hexOf(layer)} is not in ${repository.path}`, {
+        hint: 'Pull the image again.',
+      });
+    }
+    await ensureIndex(exec, repository, layer, commit, options.scratch);
+    const plan = await prepareTree(target, indexPath(repository.path, layer), position === 0);
+    await checkoutLayer(exec, repository.path, commit, target, plan, options.scratch);
+    finishTree(target, plan);
+  }
+}
+
+/** One layer; the subtrees that lie below a symlink of a lower layer go where it points, inside the root. */
+async function checkoutLayer(
+  exec: Exec,
+  repository: string,
+  commit: string,
+  target: string,
+  plan: LayerPlan,
+  scratch: string,
+): Promise<void> {
+  const checkout = (args: readonly string[], destination: string): Promise<unknown> =>
+    exec.run('ostree', [
+      `--repo=${repository}`,
+      'checkout',
+      '--require-hardlinks',
+      '--union',
+      '--fsync=false',
+      ...args,
+      commit,
+      destination,
+    ]);
+  if (plan.redirects.length === 0) {
+    await checkout([], target);
+    return;
+  }
+  const folder = await mkdtemp(join(scratch, 'skip-'));
+  try {
+    const skip = async (below: string): Promise<string[]> => {
+      const prefix = below === '' ? '' : `${below}/`;
+      const inside = plan.redirects.filter(({ from }) => from.startsWith(prefix) && from !== below);
+      if (inside.length === 0) return [];
+      // A folder is skipped by its path below what is checked out, with a slash on both ends.
+      const list = join(folder, createHash('sha256').update(below).digest('hex'));
+      await writeFile(list, inside.map(({ from }) => `/${from.slice(prefix.length)}/\n`).join(''));
+      return [`--skip-list=${list}`];
+    };
+    await checkout(await skip(''), target);
+    for (const { from, to } of plan.redirects) {
+      await checkout([`--subpath=/${from}`, ...(await skip(from))], to);
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * Images in the ostree repo: which are there, what they are made of, and how a new one gets in. The engine in copy/
+ * drives an import through this class; checkout.ts turns an image into a tree.
+ */
+import type { Exec } from '../host/ports.ts';
+import { AtomicError } from '../errors.ts';
+import { parseImageConfig, type ImageConfig } from '../image/config.ts';
+import { isDigest, type Digest } from '../image/digest.ts';
+import { parseManifest, type ImageManifest } from '../image/manifest.ts';
+import { createTar } from '../stream/tar/create.ts';
+import { importLayer, type ImportedLayer, type LayerToImport } from './import-layer.ts';
+import { blobRef, decodeImageRef, imageRef, isBlobRef, METADATA, withTag } from './names.ts';
+import { Repository, type StoredCommit } from './repository.ts';
+
+/** One argument of a program holds 128 KiB; a manifest that does not fit is read from its file instead. */
+const ARGUMENT_BYTES = 128 * 1024 - 4096;
+
+export interface StoredImage {
+  /** As it was given, with its tag: `docker.io/busybox:latest`. */
+  readonly name: string;
+  /** The ostree commit of the image's own ref. */
+  readonly commit: string;
+  /** Digest of the manifest's bytes. */
+  readonly digest: Digest;
+  readonly manifest: ImageManifest;
+  /** What to pull for a newer one; undefined for an image that another tool brought. */
+  readonly source: string | undefined;
+  readonly created: Date;
+}
+
+export interface ImageToCommit {
+  readonly name: string;
+  readonly source: string;
+  readonly digest: Digest;
+  readonly manifestBytes: Uint8Array;
+  readonly configDigest: Digest;
+  readonly configBytes: Uint8Array;
+}
+
+export class ImageStore {
+  readonly repository: Repository;
+  readonly #exec: Exec;
+
+  constructor(path: string, exec: Exec) {
+    this.repository = new Repository(path, exec);
+    this.#exec = exec;
+  }
+
+  /** A layer that is in the repo, with the DiffID it was imported with (older tools recorded it as well). */
+  async findLayer(digest: Digest): Promise<{ readonly diffId: string | undefined } | undefined> {
+    const commit = await this.repository.readRef(blobRef(digest));
+    return commit === undefined ? undefined : { diffId: commit.metadata.get(METADATA.uncompressedDigest) };
+  }
+
+  /** Streams one layer in; nothing is visible before its `publish`. */
+  importLayer(layer: LayerToImport): Promise<ImportedLayer> {
+    return importLayer(this.#exec, this.repository.path, layer);
+  }
+
+  /** Writes the config and then the image's own ref: from here on the image is there. All its layers are. */
+  async commitImage(image: ImageToCommit): Promise<StoredImage> {
+    await this.repository.commitFiles(
+      blobRef(image.configDigest),
+      createTar([{ path: 'content', content: image.configBytes }]),
+      [[METADATA.size, String(image.configBytes.length)]],
+    );
+    const manifest = Buffer.from(image.manifestBytes).toString('utf8');
+    const fits = image.manifestBytes.length < ARGUMENT_BYTES;
+    await this.repository.commitFiles(
+      imageRef(image.name),
+      createTar([{ path: 'manifest.json', content: image.manifestBytes }]),
+      [
+        ...(fits ? [[METADATA.manifest, manifest] as const] : []),
+        [METADATA.digest, image.digest],
+        [METADATA.signatures, '0'],
+        [METADATA.source, image.source],
+        [METADATA.name, image.name],
+      ],
+    );
+    const stored = await this.find(image.name);
+    if (stored === undefined)
+      throw new AtomicError('internal', `the image ${image.name} is not there after its import`);
+    return stored;
+  }
+
+  /**
+   * An image by its name, or by the first characters of its digest when no name matches and exactly one image does.
+   * @throws AtomicError `reference-invalid` when several match
+   */
+  async find(name: string): Promise<StoredImage | undefined> {
+    const ref = imageRef(name);
+    const commit = await this.repository.readRef(ref);
+    if (commit !== undefined) return this.#readImage(withTag(name), commit);
+    if (!/^[0-9a-f]{7,128}$/.test(name)) return undefined;
+    const matches = (await this.list()).filter(({ digest }) =>
+      digest.slice(digest.indexOf(':') + 1).startsWith(name),
+    );
+    if (matches.length <= 1) return matches[0];
+    throw new AtomicError(
+      'reference-invalid',
+      `"${name}" is the beginning of ${matches.length} images' ids`,
+      {
+        hint: `Give more of it, or a name: ${matches.map((image) => image.name).join(', ')}.`,
+      },
+    );
+  }
+
+  /** All images, newest first; those whose commit cannot be read are left out of a listing. */
+  async list(): Promise<StoredImage[]> {
+    const refs = (await this.repository.listRefs()).filter((ref) => !isBlobRef(ref));
+    const images = await Promise.all(
+      refs.map(async (ref) => {
+        const commit = await this.repository.readRef(ref);
+        return commit === undefined ? undefined : this.#readImage(decodeImageRef(ref), commit);
+      }),
+    );
+    return images
+      .filter((image) => image !== undefined)
+      .sort((a, b) => b.created.getTime() - a.created.getTime() || (a.name < b.name ? -1 : 1));
+  }
+
+  /** @throws AtomicError `store-invalid` when the config is not there (atomic's prune took configs of images in use) */
+  async readConfig(image: StoredImage): Promise<ImageConfig> {
+    const what = `the config of ${image.name}`;
+    const commit = await this.repository.resolveRef(blobRef(image.manifest.config.digest));
+    if (commit === undefined) {
+      throw new AtomicError('store-invalid', `${what} is not in ${this.repository.path}`, {
+        hint: 'Pull the image again.',
+      });
+    }
+    return parseImageConfig(Buffer.from(await this.repository.readFile(commit, '/content'), 'utf8'), what);
+  }
+
+  async #readImage(name: string, commit: StoredCommit): Promise<StoredImage | undefined> {
+    const manifest =
+      commit.metadata.get(METADATA.manifest) ??
+      (await this.repository.readFile(commit.checksum, '/manifest.json'));
+    const digest = commit.metadata.get(METADATA.digest);
+    if (!isDigest(digest)) return undefined;
+    const parsed = parseManifest(
+      { bytes: Buffer.from(manifest, 'utf8'), mediaType: '' },
+      `the manifest of ${name}`,
+    );
+    if (parsed.kind !== 'manifest') return undefined;
+    return {
+      name,
+      commit: commit.checksum,
+      digest,
+      manifest: parsed,
+      source: commit.metadata.get(METADATA.source),
+      created: commit.created,
+    };
+  }
+}

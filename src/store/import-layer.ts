@@ -1,0 +1,166 @@
+import { pipeline } from 'node:stream/promises';
+import type { Readable } from 'node:stream';
+import { AtomicError, isAtomicError } from '../errors.ts';
+import type { Exec } from '../host/ports.ts';
+import type { Descriptor } from '../image/descriptor.ts';
+import type { Digest } from '../image/digest.ts';
+import {
+  createDecompressor,
+  describeBrokenStream,
+  detectCompression,
+  peek,
+  UnpackedLimit,
+} from '../stream/decompress.ts';
+import { LayerFilter } from '../stream/tar/filter.ts';
+import { LayerRecorder } from '../stream/tar/recorder.ts';
+import { VerifyStream } from '../stream/verify.ts';
+import { LayerIndexWriter } from './layer-index.ts';
+import { blobRef, METADATA } from './names.ts';
+
+/** Bytes enough to tell every compression that we know of. */
+const MAGIC_BYTES = 6;
+
+export interface LayerToImport {
+  readonly descriptor: Descriptor;
+  readonly diffId: Digest;
+  /** The blob as it is stored at its source, unverified. */
+  readonly bytes: Readable;
+  /** Subject of an error's sentence: "layer 2 of docker.io/x". */
+  readonly what: string;
+  /** Told now and then how many compressed bytes have passed. */
+  readonly onProgress: (bytes: number) => void;
+}
+
+/** A layer whose tree is in the repo and whose bytes are verified, but which no ref makes visible yet. */
+export interface ImportedLayer {
+  readonly digest: Digest;
+  /** Entries of the tar that ostree has no object for. */
+  readonly devicesLeftOut: number;
+  /** Makes it visible: the ref, with its metadata, and its index. */
+  publish(): Promise<void>;
+  /** Gives it up; the next prune takes its objects. */
+  discard(): Promise<void>;
+}
+
+/**
+ * Streams a layer into the repo: verify, decompress, verify the DiffID, filter, `ostree commit`. Memory use does not
+ * depend on the layer's size. This is the one place that knows how a tree gets into the repo.
+ * @throws AtomicError of whatever is wrong with the bytes; `disk-full`, `command-failed` of ostree
+ */
+export async function importLayer(
+  exec: Exec,
+  repository: string,
+  layer: LayerToImport,
+): Promise<ImportedLayer> {
+  const { descriptor, diffId, what } = layer;
+  const index = await LayerIndexWriter.create(repository, descriptor.digest);
+  const recorder = new LayerRecorder(
+    (record) => index.write(record),
+    () => undefined,
+  );
+  try {
+    const compressed = new VerifyStream({ digest: descriptor.digest, size: descriptor.size, what });
+    const unpacked = new UnpackedLimit(what, () => compressed.bytesPassed);
+    const filter = new LayerFilter(what, recorder);
+    const compression = detectCompression(await peek(layer.bytes, MAGIC_BYTES), what);
+    const decompressor = createDecompressor(compression, () => exec.filter('zstd', ['-dcq']));
+    const content = new VerifyStream({ digest: diffId, size: undefined, what: `${what}, unpacked,` });
+    const stages = [
+      layer.bytes,
+      compressed,
+      ...(decompressor === undefined ? [] : [decompressor]),
+      unpacked,
+      content,
+      filter,
+    ];
+    const ticker = setInterval(() => layer.onProgress(compressed.bytesPassed), 200);
+    const commit = await runBoth(commitTar(exec, repository, filter), pipeline(stages), filter, what).finally(
+      () => {
+        clearInterval(ticker);
+      },
+    );
+    if (!compressed.verified) {
+      throw new AtomicError('stream-broken', `${what} has bytes behind the end of its compressed stream`);
+    }
+    return {
+      digest: descriptor.digest,
+      devicesLeftOut: recorder.devicesLeftOut,
+      publish: async () => {
+        await index.publish();
+        await publishLayer(exec, repository, layer, commit, unpacked.bytesPassed);
+      },
+      discard: () => index.discard(),
+    };
+  } catch (error) {
+    layer.bytes.destroy();
+    await index.discard();
+    throw error;
+  }
+}
+
+/** Commits a tar without a ref; resolves with the commit's checksum. */
+async function commitTar(exec: Exec, repository: string, tar: Readable): Promise<string> {
+  const { stdout } = await exec.run(
+    'ostree',
+    [
+      `--repo=${repository}`,
+      'commit',
+      '--orphan',
+      '--no-bindings',
+      '--fsync=false',
+      '--tar-autocreate-parents',
+      '--tree=tar=-',
+      '--subject=',
+    ],
+    { inputStream: tar },
+  );
+  return stdout.trim();
+}
+
+/** Waits for the program and for what feeds it, and throws what went wrong first and not what followed from it. */
+async function runBoth(
+  commit: Promise<string>,
+  feed: Promise<void>,
+  filter: LayerFilter,
+  what: string,
+): Promise<string> {
+  commit.catch((error: unknown) => filter.destroy(error instanceof Error ? error : undefined));
+  const [committed, fed] = await Promise.allSettled([commit, feed]);
+  if (committed.status === 'fulfilled' && fed.status === 'fulfilled') return committed.value;
+  const failures = [fed, committed].flatMap((result) =>
+    result.status === 'rejected' ? [result.reason as unknown] : [],
+  );
+  const first = failures
+    .map((error) => describeBrokenStream(error, what))
+    .find((error) => isAtomicError(error));
+  throw first ?? failures[0];
+}
+
+/**
+ * The second commit has the same tree and carries the metadata, which is only known once the tar has gone by.
+ * It reads no file, so it costs one process start.
+ */
+async function publishLayer(
+  exec: Exec,
+  repository: string,
+  { descriptor, diffId }: LayerToImport,
+  commit: string,
+  unpackedBytes: number,
+): Promise<void> {
+  const metadata: [string, string][] = [
+    [METADATA.size, String(descriptor.size)],
+    [METADATA.uncompressedSize, String(unpackedBytes)],
+    [METADATA.uncompressedDigest, diffId],
+  ];
+  await exec.run('ostree', [
+    `--repo=${repository}`,
+    'commit',
+    `--branch=${blobRef(descriptor.digest)}`,
+    '--no-bindings',
+    '--fsync=false',
+    '--parent=none',
+    `--tree=ref=${commit}`,
+    '--subject=',
+    ...metadata.map(([key, value]) => `--add-metadata-string=${key}=${value}`),
+  ]);
+}

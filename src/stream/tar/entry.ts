@@ -1,0 +1,219 @@
+import { AtomicError } from '../../errors.ts';
+import { changeHeader, createHeader, type HeaderChange, type TarHeader } from './header.ts';
+import { baseOf, cleanPath, parentOf } from './path.ts';
+import { formatPax, type PaxRecords } from './pax.ts';
+import type { LayerRecorder } from './recorder.ts';
+
+/** What precedes an entry and speaks of it: PAX records and GNU long names, with their blocks as they came. */
+export interface EntryExtensions {
+  readonly blocks: readonly Buffer[];
+  readonly pax: PaxRecords | undefined;
+  readonly longPath: string | undefined;
+  readonly longLink: string | undefined;
+}
+
+/** What goes out for an entry: its head as it came, or blocks of ours (none: the entry is left out), and its content or not. */
+export interface EntryVerdict {
+  readonly head: 'unchanged' | readonly Buffer[];
+  readonly keepBody: boolean;
+  /** Content that follows in the input, without padding. */
+  readonly bodyBytes: number;
+}
+
+export interface Entry {
+  readonly header: TarHeader;
+  readonly block: Buffer;
+  readonly extensions: EntryExtensions;
+  /** Subject of the error's sentence. */
+  readonly what: string;
+}
+
+const WHITEOUT = '.wh.';
+const OPAQUE = '.wh..wh..opq';
+/** PAX keys that libarchive reads as we do; an entry with others is rewritten without them. */
+const KNOWN_PAX =
+  /^(?:[acm]time|[ug]id|[ug]name|path|linkpath|size|comment|SCHILY\.(?:dev|ino|nlink|xattr\..+)|LIBARCHIVE\.creationtime|GNU\.sparse\..+)$/;
+
+/**
+ * Decides what `ostree commit` is given of one entry, and records the entry.
+ *
+ * Left out: device nodes, FIFOs (ostree has no object for them), whiteouts that name nothing, hard links to a file of
+ * a lower layer (recorded, made at checkout). Rewritten: names that are not clean, links in chains (all go to the
+ * first file), types and sizes that readers of tar do not agree on.
+ * @throws AtomicError `layer-invalid`, `unsupported`, `limit-exceeded`
+ * @see image-spec layer.md; Go's archive/tar, which wrote most layers there are
+ */
+export function normaliseEntry(entry: Entry, recorder: LayerRecorder): EntryVerdict {
+  const { header, extensions, what } = entry;
+  const pax = new Map(extensions.pax ?? []);
+  const givenPath = pax.get('GNU.sparse.name') ?? pax.get('path') ?? extensions.longPath ?? header.path;
+  const path = cleanPath(givenPath, what);
+  const stored = storedSize(pax, header, what);
+  const type = effectiveType(header.type, givenPath);
+  const bodyBytes = '0S'.includes(type) ? stored : 0;
+  if (baseOf(path).startsWith(WHITEOUT)) return normaliseWhiteout(path, bodyBytes, recorder);
+  switch (type) {
+    case '0':
+    case 'S':
+      requireName(path, what);
+      recorder.file(path);
+      recorder.fileBytes += bodyBytes;
+      return passOrRewrite(entry, path, givenPath, { type, bodyBytes });
+    case '1':
+      requireName(path, what);
+      return normaliseHardLink(entry, path, givenPath, cleanPath(givenLink(pax, entry), what), recorder);
+    case '2':
+      requireName(path, what);
+      recorder.file(path);
+      return passOrRewrite(entry, path, givenPath, { type, bodyBytes, symlink: givenLink(pax, entry) });
+    case '5':
+      if (path !== '')
+        recorder.directory(
+          path,
+          header.mode & 0o7777,
+          ownerOf(pax, 'uid', header),
+          ownerOf(pax, 'gid', header),
+        );
+      return passOrRewrite(entry, path, givenPath, { type, bodyBytes });
+    case '3':
+    case '4':
+    case '6':
+      recorder.devicesLeftOut++;
+      return leaveOut(bodyBytes);
+    default:
+      throw new AtomicError(
+        'unsupported',
+        `${what} has an entry of the unknown type ${JSON.stringify(header.type)}: ${JSON.stringify(path)}`,
+      );
+  }
+}
+
+/** '7' (contiguous) is an ordinary file; a file whose name ends in a slash is a folder, as in tars before ustar. */
+function effectiveType(type: string, givenPath: string): string {
+  if (type === '7') return '0';
+  return type === '0' && givenPath.endsWith('/') ? '5' : type;
+}
+
+function givenLink(pax: ReadonlyMap<string, string>, { extensions, header }: Entry): string {
+  return pax.get('linkpath') ?? extensions.longLink ?? header.linkPath;
+}
+
+/** The bytes that follow the header: a PAX `size` outranks the header's own. */
+function storedSize(pax: ReadonlyMap<string, string>, header: TarHeader, what: string): number {
+  const text = pax.get('size');
+  if (text === undefined) return header.size;
+  const size = Number(text);
+  if (/^[0-9]{1,16}$/.test(text) && Number.isSafeInteger(size)) return size;
+  throw new AtomicError('layer-invalid', `${what} has an entry whose size is ${JSON.stringify(text)}`);
+}
+
+function ownerOf(pax: ReadonlyMap<string, string>, key: 'uid' | 'gid', header: TarHeader): number {
+  const text = pax.get(key);
+  return text !== undefined && /^[0-9]{1,10}$/.test(text) ? Number(text) : header[key];
+}
+
+function requireName(path: string, what: string): void {
+  if (path === '') throw new AtomicError('layer-invalid', `${what} has a root that is no folder`);
+}
+
+/** A whiteout stays in the tree as an empty file, whatever type it had: only its name means something. */
+function normaliseWhiteout(path: string, bodyBytes: number, recorder: LayerRecorder): EntryVerdict {
+  const base = baseOf(path);
+  const parent = parentOf(path);
+  const target = base.slice(WHITEOUT.length);
+  if (
+    base !== OPAQUE &&
+    (target === '' || target === '.' || target === '..' || target.startsWith(WHITEOUT))
+  ) {
+    recorder.whiteoutsLeftOut++;
+    return leaveOut(bodyBytes);
+  }
+  recorder.file(path);
+  if (base === OPAQUE) recorder.opaque(parent);
+  else recorder.whiteout(parent === '' ? target : `${parent}/${target}`);
+  const records: PaxRecords = [['path', path]];
+  const head = [formatPax(records), createHeader({ path, mode: 0, size: 0, type: '0' })];
+  return { head, keepBody: false, bodyBytes };
+}
+
+function leaveOut(bodyBytes: number): EntryVerdict {
+  return { head: [], keepBody: false, bodyBytes };
+}
+
+function normaliseHardLink(
+  entry: Entry,
+  path: string,
+  givenPath: string,
+  target: string,
+  recorder: LayerRecorder,
+): EntryVerdict {
+  const first = recorder.linkTargets.get(target) ?? target;
+  if (first === path) return leaveOut(0);
+  if (!recorder.files.has(first)) {
+    recorder.lowerLink(path, first);
+    return leaveOut(0);
+  }
+  recorder.file(path);
+  recorder.linkTargets.set(path, first);
+  return passOrRewrite(entry, path, givenPath, { type: '1', bodyBytes: 0, hardLink: first });
+}
+
+interface Wanted {
+  readonly type: string;
+  readonly bodyBytes: number;
+  /** A symlink's target, which is text and stays as it is. */
+  readonly symlink?: string;
+  /** A hard link's target, a clean path. */
+  readonly hardLink?: string;
+}
+
+/** The entry as it came when every reader takes it for the same; else a header of ours with the names in PAX records. */
+function passOrRewrite(entry: Entry, path: string, givenPath: string, wanted: Wanted): EntryVerdict {
+  const { header, block, extensions } = entry;
+  const { bodyBytes } = wanted;
+  if (readsTheSame(entry, path, givenPath, wanted)) return { head: 'unchanged', keepBody: true, bodyBytes };
+  const link = wanted.hardLink ?? wanted.symlink;
+  const change: HeaderChange = {
+    type: wanted.type,
+    path: path === '' ? './' : path,
+    ...(link === undefined ? {} : { linkPath: link }),
+    ...(bodyBytes === 0 ? { size: 0 } : {}),
+  };
+  const kept = (extensions.pax ?? []).filter(
+    ([key]) => KNOWN_PAX.test(key) && !/^(?:path|linkpath|GNU\.sparse\.name)$/.test(key),
+  );
+  const sparseName = header.type === '0' && (extensions.pax ?? []).some(([key]) => key === 'GNU.sparse.name');
+  const records: [string, string][] = [
+    ...kept
+      .filter(([key]) => bodyBytes > 0 || key !== 'size')
+      .map(([key, value]): [string, string] => [key, value]),
+    ['path', path === '' ? './' : path],
+    ...(sparseName ? [['GNU.sparse.name', path] as [string, string]] : []),
+    ...(link === undefined ? [] : [['linkpath', link] as [string, string]]),
+  ];
+  return { head: [formatPax(records), changeHeader(block, change)], keepBody: true, bodyBytes };
+}
+
+function readsTheSame(
+  { header, extensions }: Entry,
+  path: string,
+  givenPath: string,
+  wanted: Wanted,
+): boolean {
+  const { pax, longPath, longLink } = extensions;
+  const spellings = path === '' ? ['./', '.'] : [path, `./${path}`, `${path}/`, `./${path}/`];
+  return (
+    header.plain &&
+    header.type === wanted.type &&
+    spellings.includes(givenPath) &&
+    (wanted.bodyBytes > 0 || (header.size === 0 && !pax?.some(([key]) => key === 'size'))) &&
+    (wanted.hardLink === undefined ||
+      [wanted.hardLink, `./${wanted.hardLink}`].includes(entryLink(header, extensions))) &&
+    (pax === undefined ||
+      (longPath === undefined && longLink === undefined && pax.every(([key]) => KNOWN_PAX.test(key))))
+  );
+}
+
+function entryLink(header: TarHeader, extensions: EntryExtensions): string {
+  return new Map(extensions.pax ?? []).get('linkpath') ?? extensions.longLink ?? header.linkPath;
+}

@@ -1,0 +1,215 @@
+import { Transform, type TransformCallback } from 'node:stream';
+import { AtomicError } from '../../errors.ts';
+import { LAYER_ENTRIES, TAR_EXTENSION_BYTES } from '../../limits.ts';
+import { normaliseEntry, type EntryExtensions, type EntryVerdict } from './entry.ts';
+import { BLOCK_BYTES, isZeroBlock, paddedSize, parseHeader, type TarHeader } from './header.ts';
+import type { LayerRecorder } from './recorder.ts';
+import { parsePax, type PaxRecords } from './pax.ts';
+
+const NO_EXTENSIONS: EntryExtensions = {
+  blocks: [],
+  pax: undefined,
+  longPath: undefined,
+  longLink: undefined,
+};
+const END_OF_ARCHIVE = Buffer.alloc(2 * BLOCK_BYTES);
+
+type State =
+  | { readonly at: 'header' }
+  | { readonly at: 'extension'; readonly header: TarHeader; readonly block: Buffer; readonly bytes: number }
+  | { readonly at: 'sparse-map'; readonly size: number }
+  | { readonly at: 'body'; readonly keep: boolean; left: number }
+  | { readonly at: 'first-zero' }
+  | { readonly at: 'end' };
+
+/**
+ * Passes a layer's tar through, changed only where `ostree commit` would fail on it or read it in another way than we
+ * do: see entry.ts for what is left out and what is rewritten. Everything else goes through untouched and uncopied.
+ *
+ * The end-of-archive marker is held back until the input has ended well, so that a verifying stream in front of this
+ * one keeps a damaged layer from ever being a whole archive.
+ * @throws AtomicError `layer-invalid`, `limit-exceeded`, `unsupported`
+ */
+export class LayerFilter extends Transform {
+  readonly #what: string;
+  readonly #recorder: LayerRecorder;
+  #state: State = { at: 'header' };
+  #extensions: EntryExtensions = NO_EXTENSIONS;
+  #carry: Buffer = Buffer.alloc(0);
+  #out: Buffer[] = [];
+
+  constructor(what: string, recorder: LayerRecorder) {
+    super();
+    this.#what = what;
+    this.#recorder = recorder;
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    try {
+      const input = this.#carry.length === 0 ? chunk : Buffer.concat([this.#carry, chunk]);
+      this.#carry = Buffer.from(input.subarray(this.#consume(input)));
+    } catch (error) {
+      done(error as Error);
+      return;
+    }
+    this.#pushOut();
+    done();
+  }
+
+  override _flush(done: TransformCallback): void {
+    const { at } = this.#state;
+    const cut = this.#carry.length > 0 && at !== 'end';
+    if (
+      cut ||
+      at === 'extension' ||
+      at === 'body' ||
+      at === 'sparse-map' ||
+      this.#extensions !== NO_EXTENSIONS
+    ) {
+      done(
+        new AtomicError('layer-invalid', `${this.#what} ends in the middle of an entry`, {
+          hint: 'The layer was cut off before it was pushed: push the image again.',
+        }),
+      );
+      return;
+    }
+    this.#recorder.end();
+    done(null, END_OF_ARCHIVE);
+  }
+
+  /** Works on as much of the input as is whole; returns how many bytes that was. */
+  #consume(input: Buffer): number {
+    let at = 0;
+    for (;;) {
+      const state = this.#state;
+      if (state.at === 'end') return input.length;
+      if (state.at === 'body') {
+        const take = Math.min(state.left, input.length - at);
+        if (state.keep) this.#emit(input.subarray(at, at + take));
+        at += take;
+        state.left -= take;
+        if (state.left > 0) return at;
+        this.#state = { at: 'header' };
+      } else {
+        const need = state.at === 'extension' ? paddedSize(state.bytes) : BLOCK_BYTES;
+        if (input.length - at < need) return at;
+        this.#step(state, input.subarray(at, at + need));
+        at += need;
+      }
+    }
+  }
+
+  #step(state: Exclude<State, { at: 'body' | 'end' }>, bytes: Buffer): void {
+    if (state.at === 'extension') this.#readExtension(state, bytes);
+    else if (state.at === 'sparse-map') this.#readSparseMap(state.size, bytes);
+    else if (isZeroBlock(bytes)) this.#state = { at: state.at === 'first-zero' ? 'end' : 'first-zero' };
+    else if (state.at === 'first-zero') throw this.#invalid('has an entry behind its end-of-archive marker');
+    else this.#readHeader(bytes);
+  }
+
+  #readHeader(block: Buffer): void {
+    const header = parseHeader(block);
+    if (header === undefined)
+      throw this.#invalid('has an entry whose header is damaged (wrong checksum or numbers)');
+    if ('xgLK'.includes(header.type)) {
+      if (header.size > TAR_EXTENSION_BYTES) {
+        throw new AtomicError(
+          'limit-exceeded',
+          `${this.#what} has an extended header of ${header.size} bytes`,
+        );
+      }
+      this.#state = { at: 'extension', header, block: Buffer.from(block), bytes: header.size };
+      return;
+    }
+    this.#finishEntry(header, block);
+  }
+
+  #readExtension(state: Extract<State, { at: 'extension' }>, padded: Buffer): void {
+    const body = padded.subarray(0, state.bytes);
+    const { blocks, ...known } = this.#extensions;
+    this.#state = { at: 'header' };
+    if (state.header.type === 'g') {
+      checkGlobal(parsePax(body, this.#what), this.#what);
+      return;
+    }
+    const merged = { ...known, blocks: [...blocks, state.block, Buffer.from(padded)] };
+    if (state.header.type === 'x')
+      this.#extensions = { ...merged, pax: [...(known.pax ?? []), ...parsePax(body, this.#what)] };
+    else if (state.header.type === 'L') this.#extensions = { ...merged, longPath: untilNul(body) };
+    else this.#extensions = { ...merged, longLink: untilNul(body) };
+  }
+
+  #finishEntry(header: TarHeader, block: Buffer): void {
+    const extensions = this.#extensions;
+    this.#extensions = NO_EXTENSIONS;
+    this.#recorder.entries++;
+    if (this.#recorder.entries > LAYER_ENTRIES) {
+      throw new AtomicError('limit-exceeded', `${this.#what} has more than ${LAYER_ENTRIES} entries`);
+    }
+    const verdict = normaliseEntry({ header, block, extensions, what: this.#what }, this.#recorder);
+    this.#emitHead(verdict, extensions, block);
+    // Byte 482 of an old GNU sparse header says that more blocks of its map follow.
+    if (header.type === 'S' && block[482] === 1) this.#state = { at: 'sparse-map', size: verdict.bodyBytes };
+    else this.#enterBody(verdict.keepBody, verdict.bodyBytes);
+  }
+
+  #emitHead(verdict: EntryVerdict, extensions: EntryExtensions, block: Buffer): void {
+    const head = verdict.head === 'unchanged' ? [...extensions.blocks, block] : verdict.head;
+    for (const part of head) this.#emit(part);
+  }
+
+  #readSparseMap(size: number, block: Buffer): void {
+    this.#emit(block);
+    if (block[504] !== 1) this.#enterBody(true, size);
+  }
+
+  #enterBody(keep: boolean, size: number): void {
+    this.#state = size === 0 ? { at: 'header' } : { at: 'body', keep, left: paddedSize(size) };
+  }
+
+  /** Queues bytes; neighbours in one buffer become one piece again, so that most chunks go out as they came. */
+  #emit(bytes: Buffer): void {
+    const last = this.#out.at(-1);
+    if (
+      last !== undefined &&
+      last.buffer === bytes.buffer &&
+      last.byteOffset + last.length === bytes.byteOffset
+    ) {
+      this.#out[this.#out.length - 1] = Buffer.from(last.buffer, last.byteOffset, last.length + bytes.length);
+    } else if (bytes.length > 0) {
+      this.#out.push(bytes);
+    }
+  }
+
+  #pushOut(): void {
+    for (const piece of this.#out) this.push(piece);
+    this.#out = [];
+  }
+
+  #invalid(found: string): AtomicError {
+    return new AtomicError('layer-invalid', `${this.#what} is not a valid tar: it ${found}`, {
+      hint: 'Push the image again; if it stays, rebuild it.',
+    });
+  }
+}
+
+/** A global header may carry comments and times; one that would rename or resize what follows is refused. */
+function checkGlobal(records: PaxRecords, what: string): void {
+  for (const [key] of records) {
+    if (
+      /^(?:path|linkpath|size|hdrcharset|GNU\.sparse|SCHILY\.(?:xattr|acl|realsize)|LIBARCHIVE\.xattr)/.test(
+        key,
+      )
+    ) {
+      throw new AtomicError(
+        'unsupported',
+        `${what} has a global PAX header that sets ${JSON.stringify(key)}`,
+      );
+    }
+  }
+}
+
+function untilNul(body: Buffer): string {
+  const end = body.indexOf(0);
+  return body.toString('latin1', 0, end === -1 ? body.length : end);
+}
