@@ -37,6 +37,7 @@ export type ErrorCode =
   | 'spec-invalid'
   | 'unit-invalid'
   | 'file-exists'
+  | 'host-file'
   | 'container-not-found'
   | 'deployment-missing'
   | 'service-failed'

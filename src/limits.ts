@@ -37,6 +37,12 @@ export const TAR_EXTENSION_BYTES = 1 * MiB;
 export const EXPORT_FILE_BYTES = 1 * MiB;
 /** A passwd or group file read out of an image. */
 export const PASSWD_BYTES = 4 * MiB;
+/** Entries of an image's /exports/hostfs. */
+export const HOST_FILES = 65_536;
+/** Members of an oci-archive or docker-archive: three for each layer of each image, and a few. */
+export const ARCHIVE_MEMBERS = 16_384;
+/** An oci-archive or docker-archive after decompression. */
+export const ARCHIVE_UNPACKED_BYTES = 256 * GiB;
 /** JSON files of our own on disk (info, journal header). */
 export const OWN_JSON_BYTES = 16 * MiB;
 /** Output kept of a child process; more is cut off. */
@@ -48,6 +54,8 @@ export const CONFIG_FILE_BYTES = 1 * MiB;
 export const IDLE_TIMEOUT_MS = 60_000;
 /** Time to connect, and to the first byte of an answer. */
 export const CONNECT_TIMEOUT_MS = 20_000;
+/** Time a registry may take to store a blob that was sent to it; one on slow storage copies gigabytes before it answers. */
+export const UPLOAD_STORE_TIMEOUT_MS = 600_000;
 /** Tries of one request that fails for a passing reason, the first included. */
 export const REQUEST_TRIES = 4;
 /** The longest wait that a registry's Retry-After can ask of us. */

@@ -68,3 +68,114 @@ export interface HostIdentity {
   /** GOARM-like variant (v7, v8) where it matters. */
   readonly variant: string | undefined;
 }
+
+/** A file, link or folder that an image brings to the host. */
+export interface HostFile {
+  readonly path: string;
+  readonly kind: 'file' | 'symlink' | 'directory';
+  /** Permission bits; a symlink has none. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Where a file's bytes come from, unless `content` gives them. */
+  readonly source?: string;
+  readonly content?: string;
+  /** A symlink's. */
+  readonly target?: string;
+  /** Whether a hard link to `source` will do, where both are on one file system. */
+  readonly link: boolean;
+}
+
+/** A file that only grows; a line that was appended is on the disk. */
+export interface JournalFile {
+  append(line: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface WriteOptions {
+  /** Fails when the path exists, instead of replacing what is there. */
+  readonly exclusive?: boolean;
+  /** Whether the bytes are on the disk when the call returns; true when not given. */
+  readonly fsync?: boolean;
+}
+
+/**
+ * Files of the host. Errors are AtomicErrors that name the path: `disk-full`, `not-root` (permission denied),
+ * `file-exists`, `host-file` (anything else).
+ */
+export interface HostFiles {
+  /**
+   * Puts a whole file at a path in one step: readers see the old one or the new one.
+   * @throws AtomicError `file-exists` (`The file F already exists.`) when `exclusive` and the path is taken.
+   */
+  writeFileAtomic(
+    path: string,
+    content: string | Uint8Array,
+    mode: number,
+    options?: WriteOptions,
+  ): Promise<void>;
+  /** Puts a symbolic link at a path in one step, in place of what is there (but not of a folder). */
+  replaceSymlink(path: string, target: string): Promise<void>;
+  /** A file's bytes, or undefined when there is none. @throws AtomicError `limit-exceeded` above `cap` bytes. */
+  readIfExists(path: string, cap: number): Promise<Buffer | undefined>;
+  /** Whether anything stands at a path, a broken link included. */
+  exists(path: string): Promise<boolean>;
+  /** Whether a folder stands at a path, or a link to one. */
+  isDirectory(path: string): Promise<boolean>;
+  /** Names in a folder, sorted; empty when there is none. */
+  list(path: string): Promise<string[]>;
+  /** Where a symbolic link points; undefined when the path is none. */
+  readLink(path: string): Promise<string | undefined>;
+  realpath(path: string): Promise<string>;
+  /**
+   * What `info` keeps of an installed file: the sha256 of its bytes (of the file that a link points to), "0" for
+   * folders and for links that lead nowhere, undefined when nothing is there.
+   */
+  checksum(path: string): Promise<string | undefined>;
+  /** Creates a folder and those above it; false when it was there. `mode` is for new folders. */
+  makeDirectory(path: string, mode?: number): Promise<boolean>;
+  rename(from: string, to: string): Promise<void>;
+  /**
+   * Puts an image's file, link or folder where nothing is, whole or not at all, with the folders above it (root's,
+   * 0755).
+   * @throws AtomicError `file-exists`; `host-file` when a folder above it is a link that neither root nor we own.
+   */
+  install(file: HostFile): Promise<void>;
+  /** The folders above a path that are not there, outermost first. */
+  missingParents(path: string): Promise<string[]>;
+  /** @throws AtomicError `file-exists` */
+  createJournal(path: string): Promise<JournalFile>;
+  /** Removes a file, a link or an empty folder; false when nothing was there, or the folder was not empty. */
+  remove(path: string): Promise<boolean>;
+  /**
+   * Removes a tree without following links or entering another file system; no error when it is absent.
+   * @throws AtomicError `busy` when something is mounted in it.
+   */
+  removeTree(path: string): Promise<void>;
+  /** Makes a folder's entries durable: after a rename, before the next step is told to be done. */
+  syncDirectory(path: string): Promise<void>;
+  /** Makes everything on the path's file system durable. */
+  syncFilesystem(path: string): Promise<void>;
+  /** Bytes that we may still write where a path stands or would stand. */
+  freeBytes(path: string): Promise<number>;
+  /** Whether two paths stand, or would stand, on one file system. */
+  sameFilesystem(a: string, b: string): Promise<boolean>;
+}
+
+/** Where everything stands on this host. Absolute paths without a slash at their end. */
+export interface HostPaths {
+  /** Deployments and the links to them. */
+  readonly checkouts: string;
+  /** The ostree repo; it may not exist yet. */
+  readonly repository: string;
+  readonly units: string;
+  readonly tmpfiles: string;
+  /** atomic.conf. */
+  readonly conf: string;
+  /** Containers that the operating system brings along. */
+  readonly preinstalled: string;
+  /** The values of RUN_DIRECTORY, STATE_DIRECTORY and CONF_DIRECTORY. */
+  readonly runDirectory: string;
+  readonly stateDirectory: string;
+  readonly confDirectory: string;
+}

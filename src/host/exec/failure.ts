@@ -1,0 +1,69 @@
+import { basename } from 'node:path';
+import { AtomicError, type ErrorCode } from '../../errors.ts';
+
+const DETAIL_LINES = 20;
+const LINE_CHARACTERS = 500;
+const DISK_FULL = /no space left on device|min-free-space|disk quota exceeded/i;
+
+/** Packages of the programs we call, where they are not named like the program: [Fedora's, Debian's]. */
+const PACKAGES: Readonly<Record<string, readonly [string, string]>> = {
+  flock: ['util-linux', 'util-linux'],
+  mount: ['util-linux', 'mount'],
+  umount: ['util-linux', 'mount'],
+  rm: ['coreutils', 'coreutils'],
+  sync: ['coreutils', 'coreutils'],
+  rpmbuild: ['rpm-build', 'rpm'],
+  systemctl: ['systemd', 'systemd'],
+  journalctl: ['systemd', 'systemd'],
+  'systemd-analyze': ['systemd', 'systemd'],
+  'systemd-tmpfiles': ['systemd', 'systemd'],
+};
+
+/** `ostree commit`: the program and its first word that is no option. Other arguments may hold secrets. */
+export function nameCommand(program: string, args: readonly string[]): string {
+  const word = args.find((arg) => /^[a-z][a-z-]*$/.test(arg));
+  return word === undefined ? basename(program) : `${basename(program)} ${word}`;
+}
+
+/** What to install to have a program. */
+export function installHint(program: string): string {
+  const name = basename(program);
+  const [fedora, debian] = PACKAGES[name] ?? [name, name];
+  return `Install it: dnf install ${fedora}, or apt-get install ${debian}.`;
+}
+
+export function toolMissing(program: string, cause?: unknown): AtomicError {
+  return new AtomicError('tool-missing', `Cannot run ${program}: it is not installed`, {
+    hint: installHint(program),
+    cause,
+  });
+}
+
+/** The error of a program that ended badly; `ending` says how: "exit status 1". */
+export function commandFailed(command: string, ending: string, stderr: string, cause?: unknown): AtomicError {
+  const lines = lastLines(stderr);
+  const last = lines.at(-1);
+  const diskFull = DISK_FULL.test(stderr);
+  const code: ErrorCode = diskFull ? 'disk-full' : 'command-failed';
+  const sentence = diskFull ? `${command} found no space left on the disk` : `${command} failed (${ending})`;
+  return new AtomicError(code, last === undefined ? sentence : `${sentence}: ${last}`, {
+    ...(lines.length > 1 ? { details: lines.join('\n') } : {}),
+    ...(diskFull ? { hint: 'Free some space and try again; `atomic-ts images prune` may help.' } : {}),
+    cause,
+  });
+}
+
+function lastLines(stderr: string): string[] {
+  const lines = stderr
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .filter((line) => line !== '');
+  return lines.slice(-DETAIL_LINES).map((line) => escapeControls(line.slice(0, LINE_CHARACTERS)));
+}
+
+/** Control characters as `\xNN`: a program's words must not steer a terminal. Tabs become spaces. */
+export function escapeControls(text: string): string {
+  return text
+    .replaceAll('\t', ' ')
+    .replace(/[\u0000-\u001f\u007f-\u009f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}

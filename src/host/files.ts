@@ -1,0 +1,129 @@
+import { createHash } from 'node:crypto';
+import { constants, createReadStream } from 'node:fs';
+import { lstat, mkdir, open, readdir, readlink, realpath, rename, stat, statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
+import { AtomicError, systemCodeOf } from '../errors.ts';
+import { fileError } from './files/file-error.ts';
+import { installFile, missingParents } from './files/install.ts';
+import { createJournal } from './files/journal-file.ts';
+import { removeEntry, removeTree } from './files/remove.ts';
+import { replaceSymlink, syncDirectory, writeFileAtomic } from './files/replace.ts';
+import type { Exec, HostFiles } from './ports.ts';
+
+/** The host's files; `sync` and `rm` are run for what node cannot do. */
+export function createFiles(exec: Exec): HostFiles {
+  return {
+    writeFileAtomic,
+    replaceSymlink,
+    readIfExists,
+    exists,
+    isDirectory,
+    list,
+    readLink,
+    realpath: (path) => telling(`find ${path}`, () => realpath(path)),
+    checksum,
+    makeDirectory: (path, mode = 0o755) =>
+      telling(`create the folder ${path}`, async () => {
+        return (await mkdir(path, { recursive: true, mode })) !== undefined;
+      }),
+    missingParents,
+    install: installFile,
+    createJournal,
+    rename: (from, to) => telling(`rename ${from} to ${to}`, () => rename(from, to)),
+    remove: removeEntry,
+    removeTree: (path) => removeTree(exec, path),
+    syncDirectory,
+    syncFilesystem: async (path) => void (await exec.run('sync', ['-f', '--', path])),
+    freeBytes: async (path) => {
+      const { bavail, bsize } = await statfs(await nearestExisting(path));
+      return bavail * bsize;
+    },
+    sameFilesystem: async (a, b) => (await deviceOf(a)) === (await deviceOf(b)),
+  };
+}
+
+async function telling<T>(what: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    throw fileError(error, what);
+  }
+}
+
+/** `undefined` in place of the error that says that nothing is there. */
+async function absentAsUndefined<T>(what: string, act: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await act();
+  } catch (error) {
+    const code = systemCodeOf(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw fileError(error, what);
+  }
+}
+
+async function readIfExists(path: string, cap: number): Promise<Buffer | undefined> {
+  return absentAsUndefined(`read ${path}`, async () => {
+    // O_NONBLOCK: opening a FIFO would wait for its writer.
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      if (!(await file.stat()).isFile()) {
+        throw new AtomicError('host-file', `Cannot read ${path}: it is no regular file`);
+      }
+      const stream = file.createReadStream({ end: cap, autoClose: false });
+      const bytes = await buffer(stream);
+      if (bytes.length > cap) {
+        throw new AtomicError('limit-exceeded', `${path} has more than ${cap} bytes`);
+      }
+      return bytes;
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await absentAsUndefined(`look at ${path}`, () => lstat(path))) !== undefined;
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return (await absentAsUndefined(`look at ${path}`, () => stat(path)))?.isDirectory() ?? false;
+}
+
+async function list(path: string): Promise<string[]> {
+  return (await absentAsUndefined(`list ${path}`, () => readdir(path)))?.sort() ?? [];
+}
+
+async function readLink(path: string): Promise<string | undefined> {
+  try {
+    return await readlink(path);
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'EINVAL'].includes(systemCodeOf(error) ?? '')) return undefined;
+    throw fileError(error, `read the link ${path}`);
+  }
+}
+
+async function checksum(path: string): Promise<string | undefined> {
+  if (!(await exists(path))) return undefined;
+  const what = await absentAsUndefined(`look at ${path}`, () => stat(path));
+  if (what === undefined || !what.isFile()) return '0';
+  const hash = createHash('sha256');
+  await telling(`read ${path}`, () => pipeline(createReadStream(path), hash));
+  return hash.digest('hex');
+}
+
+async function nearestExisting(path: string): Promise<string> {
+  let candidate = path;
+  while (candidate !== '/') {
+    const current = candidate;
+    if ((await absentAsUndefined(`look at ${current}`, () => stat(current))) !== undefined) break;
+    candidate = dirname(candidate);
+  }
+  return candidate;
+}
+
+async function deviceOf(path: string): Promise<number> {
+  const existing = await nearestExisting(path);
+  return (await telling(`look at ${existing}`, () => stat(existing))).dev;
+}

@@ -1,0 +1,118 @@
+import { constants } from 'node:fs';
+import { chmod, chown, copyFile, lchown, link, lstat, mkdir, open, stat, symlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { AtomicError, systemCodeOf } from '../../errors.ts';
+import type { HostFile } from '../ports.ts';
+import { fileError } from './file-error.ts';
+import { alreadyExists, makeBeside, syncDirectory } from './replace.ts';
+
+/** Is there when SELinux is on: selinux(8). */
+const SELINUX = '/sys/fs/selinux/enforce';
+/** Why a hard link could not be made where a copy can. */
+const NO_LINK: ReadonlySet<string | undefined> = new Set(['EXDEV', 'EPERM', 'EMLINK', 'EOPNOTSUPP']);
+
+/** The folders above a path that are not there, outermost first. */
+export async function missingParents(path: string): Promise<string[]> {
+  const missing: string[] = [];
+  for (let at = dirname(path); at !== '/'; at = dirname(at)) {
+    if (await isThere(at)) break;
+    missing.unshift(at);
+  }
+  return missing;
+}
+
+/** Creates one file of an image on the host, whole or not at all, and never in place of something. */
+export async function installFile(file: HostFile): Promise<void> {
+  await checkParents(file.path);
+  try {
+    for (const folder of await missingParents(file.path)) await mkdir(folder, 0o755);
+    await create(file);
+  } catch (error) {
+    if (systemCodeOf(error) === 'EEXIST') throw alreadyExists(file.path, error);
+    throw fileError(error, `create ${file.path}`);
+  }
+  await syncDirectory(dirname(file.path));
+}
+
+async function create(file: HostFile): Promise<void> {
+  const { path, source } = file;
+  if (file.kind === 'directory') {
+    await mkdir(path, 0o700);
+    await own(file, path);
+  } else if (file.kind === 'symlink') {
+    await symlink(file.target ?? '', path);
+    await lchown(path, file.uid, file.gid);
+  } else if (source !== undefined && file.link && (await linkInPlace(source, path))) {
+    // The link shares owner and mode with the checkout's file.
+  } else {
+    await makeBeside(path, (temporary) => writeBytes(file, temporary), link);
+  }
+}
+
+async function linkInPlace(source: string, path: string): Promise<boolean> {
+  // A link shares its label, which is the checkout's and seldom right for the place.
+  if (await isThere(SELINUX)) return false;
+  try {
+    await link(source, path);
+    return true;
+  } catch (error) {
+    if (NO_LINK.has(systemCodeOf(error))) return false;
+    throw error;
+  }
+}
+
+async function writeBytes(file: HostFile, temporary: string): Promise<void> {
+  if (file.source !== undefined) {
+    await copyFile(file.source, temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+  }
+  // 'a': copyFile has made it, or it is new.
+  const handle = await open(temporary, 'a', 0o600);
+  try {
+    if (file.source === undefined) await handle.writeFile(file.content ?? '');
+    await own(file, temporary);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Owner before mode: chown takes setuid away. */
+async function own({ uid, gid, mode }: HostFile, path: string): Promise<void> {
+  await chown(path, uid, gid);
+  await chmod(path, mode);
+}
+
+/**
+ * /lib and /var/run are links on most hosts, and root's. A link of another user (in /tmp, in a home) could lead
+ * anywhere by the time that we write.
+ */
+async function checkParents(path: string): Promise<void> {
+  for (let at = dirname(path); at !== '/'; at = dirname(at)) {
+    const stats = await lstatOrAbsent(at);
+    if (stats?.isSymbolicLink() !== true || stats.uid === 0 || stats.uid === process.getuid?.()) continue;
+    throw new AtomicError(
+      'host-file',
+      `Cannot create ${path}: ${at} is a symbolic link that belongs to user ${stats.uid}`,
+      { hint: 'Remove the link, or put a folder in its place.' },
+    );
+  }
+}
+
+async function lstatOrAbsent(path: string) {
+  try {
+    return await lstat(path);
+  } catch (error) {
+    const code = systemCodeOf(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw fileError(error, `look at ${path}`);
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,32 @@
+import type { Report } from '../events.ts';
+import type { HostFiles } from '../host/ports.ts';
+
+/** How a start went: see service/settle.ts. */
+export type StartVerdict =
+  { readonly ok: true } | { readonly ok: false; readonly reason: string; readonly journal: string };
+
+/** What a transaction asks of systemd; units are named without their suffix. */
+export interface ServiceManager {
+  daemonReload(): Promise<void>;
+  enable(unit: string): Promise<void>;
+  disable(unit: string): Promise<void>;
+  disableNow(unit: string): Promise<void>;
+  start(unit: string): Promise<void>;
+  stop(unit: string): Promise<void>;
+  /** Forgets a failure, so that the unit can be started at once and is not listed as failed. */
+  resetFailed(unit: string): Promise<void>;
+  state(unit: string): Promise<{ readonly active: boolean; readonly enabled: boolean }>;
+  /** Watches a unit that was started until it has been up for `settleMs`, or has failed. */
+  waitSettled(unit: string, settleMs: number, signal: AbortSignal): Promise<StartVerdict>;
+  tmpfilesCreate(path: string): Promise<void>;
+  tmpfilesRemove(path: string): Promise<void>;
+}
+
+/** What a step may touch. */
+export interface StepContext {
+  readonly files: HostFiles;
+  readonly services: ServiceManager;
+  readonly report: Report;
+  /** Ends the way forward between two steps and in a wait; the way back is not interrupted. */
+  readonly signal: AbortSignal;
+}

@@ -1,0 +1,93 @@
+/**
+ * What a change of the host is made of: plain data, pure to compute, printed by `--dry-run`, written to the journal
+ * before the first step. Each kind's way forward and way back stand side by side in steps.ts.
+ */
+import type { HostFile } from '../host/ports.ts';
+
+export type Step =
+  /** A staged deployment takes its place. */
+  | { readonly kind: 'place-deployment'; readonly from: string; readonly to: string }
+  /** Something leaves its place, and is deleted once the transaction has ended well. Both paths on one file system. */
+  | { readonly kind: 'set-aside'; readonly path: string; readonly to: string }
+  /** A file where none may be. */
+  | { readonly kind: 'create-file'; readonly path: string; readonly mode: number; readonly content: string }
+  | { readonly kind: 'replace-file'; readonly path: string; readonly mode: number; readonly content: string }
+  | { readonly kind: 'remove-file'; readonly path: string }
+  /** A file, link or folder that an image brings to the host, where nothing may be. */
+  | { readonly kind: 'create-host-file'; readonly file: HostFile }
+  | { readonly kind: 'switch-link'; readonly path: string; readonly target: string }
+  | { readonly kind: 'daemon-reload' }
+  /** Nothing on the way forward; on the way back systemd reads its units again, once all files are as they were. */
+  | { readonly kind: 'reload-when-undone' }
+  | { readonly kind: 'create-tmpfiles'; readonly path: string }
+  | { readonly kind: 'remove-tmpfiles'; readonly path: string }
+  | { readonly kind: 'enable'; readonly unit: string }
+  | { readonly kind: 'disable-now'; readonly unit: string }
+  | { readonly kind: 'start'; readonly unit: string; readonly settleMs: number }
+  | { readonly kind: 'stop'; readonly unit: string };
+
+export interface Plan {
+  /** `install`: how a message about the journal calls it. */
+  readonly action: string;
+  readonly container: string;
+  readonly steps: readonly Step[];
+}
+
+/** A step as `--dry-run` prints it. */
+export function describeStep(step: Step): string {
+  switch (step.kind) {
+    case 'place-deployment':
+      return `place the deployment ${step.to}`;
+    case 'set-aside':
+      return `remove ${step.path}`;
+    case 'create-file':
+    case 'replace-file':
+      return `write ${step.path}`;
+    case 'remove-file':
+      return `remove ${step.path}`;
+    case 'create-host-file':
+      return `create ${step.file.path}`;
+    case 'switch-link':
+      return `point ${step.path} at ${step.target}`;
+    case 'reload-when-undone':
+      return 'systemctl daemon-reload (only if the change has to be undone)';
+    case 'daemon-reload':
+    case 'create-tmpfiles':
+    case 'remove-tmpfiles':
+    case 'enable':
+    case 'disable-now':
+    case 'start':
+    case 'stop':
+      return announceStep(step) ?? step.kind;
+  }
+}
+
+/** The line that people see when a step is taken, in atomic's words; undefined for those it did in silence. */
+export function announceStep(step: Step): string | undefined {
+  switch (step.kind) {
+    case 'create-host-file':
+      return `Created file ${step.file.path}`;
+    case 'daemon-reload':
+      return 'systemctl daemon-reload';
+    case 'create-tmpfiles':
+      return `systemd-tmpfiles --create ${step.path}`;
+    case 'remove-tmpfiles':
+      return `systemd-tmpfiles --remove ${step.path}`;
+    case 'enable':
+      return `systemctl enable ${step.unit}`;
+    case 'disable-now':
+      return `systemctl disable --now ${step.unit}`;
+    case 'start':
+      return `systemctl start ${step.unit}`;
+    case 'stop':
+      return `systemctl stop ${step.unit}`;
+    case 'place-deployment':
+    case 'set-aside':
+    case 'create-file':
+    case 'replace-file':
+    case 'remove-file':
+    case 'switch-link':
+    case 'reload-when-undone':
+      return undefined;
+  }
+}

@@ -1,0 +1,28 @@
+import { dirname } from 'node:path';
+import type { HostFiles } from '../host/ports.ts';
+import { EXPORT_FILE_BYTES } from '../limits.ts';
+
+/**
+ * The folders and files that `systemd-tmpfiles --create` of this configuration would make, outermost first: paths that
+ * are not there now. A way back removes those of them that are still empty.
+ * @see tmpfiles.d(5)
+ */
+export async function missingTmpfilesPaths(path: string, files: HostFiles): Promise<string[]> {
+  const text = (await files.readIfExists(path, EXPORT_FILE_BYTES))?.toString('utf8') ?? '';
+  const missing = new Set<string>();
+  for (const line of text.split('\n')) {
+    const target = createdPath(line);
+    for (let at = target; at !== undefined && at !== '/'; at = dirname(at)) {
+      if (missing.has(at) || (await files.exists(at))) break;
+      missing.add(at);
+    }
+  }
+  return [...missing].sort();
+}
+
+/** The path of a line that creates a folder; undefined for any other line, and for a path with specifiers. */
+function createdPath(line: string): string | undefined {
+  const match = /^\s*[dDvqQ][+!\-=~^$]*\s+(?:"((?:[^"\\]|\\.)*)"|(\S+))/.exec(line);
+  const path = match?.[1] ?? match?.[2];
+  return path?.startsWith('/') === true && !/[%\\]/.test(path) ? path.replace(/(?<=.)\/+$/, '') : undefined;
+}

@@ -1,0 +1,147 @@
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, rm, type FileHandle } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Transform, type Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
+import { AtomicError, isAtomicError, messageOf } from '../../errors.ts';
+import { ARCHIVE_UNPACKED_BYTES } from '../../limits.ts';
+import {
+  openRegularFile,
+  READ_CHUNK_BYTES,
+  readRange,
+  streamRange,
+  tooLong,
+  writeError,
+} from '../local-file.ts';
+import { MAGIC_BYTES, storedAs, type StoredAs } from './magic.ts';
+import { indexTar, type ArchiveMember } from './tar-index.ts';
+
+/** A regular member: where its bytes stand in the tar. */
+export interface ArchiveFile {
+  readonly name: string;
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** A tar archive whose members are read where they stand: nothing is unpacked under a name that it chose. */
+export interface Archive {
+  readonly path: string;
+  readonly members: ReadonlyMap<string, ArchiveMember>;
+  /**
+   * A regular member; undefined when nothing has that name.
+   * @throws AtomicError `archive-invalid` for a link or a device
+   */
+  find(name: string): ArchiveFile | undefined;
+  /** The bytes of a member, `limit-exceeded` when there are more than `limit`. */
+  read(file: ArchiveFile, limit: number): Promise<Buffer>;
+  /** The first bytes of a member, fewer when it is shorter. */
+  readStart(file: ArchiveFile, length: number): Promise<Buffer>;
+  stream(file: ArchiveFile): Readable;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a tar, plain or compressed with gzip. A compressed one is first inflated into a private temp folder (mode 0700,
+ * at most ARCHIVE_UNPACKED_BYTES), which `close` removes; its members are then found by offset all the same.
+ * @throws AtomicError `image-not-found` when there is no such file, `archive-invalid`, `compression-unsupported`,
+ *   `limit-exceeded`, `disk-full`
+ */
+export async function openArchive(path: string): Promise<Archive> {
+  const handle = await openRegularFile(path, 'follow');
+  if (handle === undefined) throw new AtomicError('image-not-found', `There is no file ${path}`);
+  try {
+    const compression = await detectCompression(handle);
+    if (compression === 'gzip') return await openInflated(path, handle);
+    if (compression === 'none')
+      return createArchive(path, handle, await indexTar(handle, path), async () => {});
+    throw new AtomicError('compression-unsupported', `${path} is compressed with something else than gzip`, {
+      hint: 'Decompress it first.',
+    });
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+async function openInflated(path: string, compressed: FileHandle): Promise<Archive> {
+  const folder = await mkdtemp(join(tmpdir(), 'atomic-ts-archive-'));
+  const cleanUp = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  let handle: FileHandle | undefined;
+  try {
+    const inflated = join(folder, 'archive.tar');
+    await inflate(compressed, path, inflated);
+    handle = await openRegularFile(inflated, 'refuse');
+    if (handle === undefined) throw new AtomicError('internal', `${inflated} vanished`);
+    const archive = createArchive(path, handle, await indexTar(handle, path), cleanUp);
+    await compressed.close();
+    return archive;
+  } catch (error) {
+    await handle?.close();
+    await cleanUp();
+    throw error;
+  }
+}
+
+async function inflate(handle: FileHandle, path: string, target: string): Promise<void> {
+  const { size } = await handle.stat();
+  let total = 0;
+  const count = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      total += chunk.length;
+      if (total > ARCHIVE_UNPACKED_BYTES)
+        done(tooLong(`${path}, decompressed,`, total, ARCHIVE_UNPACKED_BYTES));
+      else done(null, chunk);
+    },
+  });
+  try {
+    await pipeline(
+      streamRange(handle, 0, size, path),
+      createGunzip({ chunkSize: READ_CHUNK_BYTES }),
+      count,
+      createWriteStream(target, { flags: 'wx', mode: 0o600 }),
+    );
+  } catch (error) {
+    const known = writeError(error, target);
+    if (isAtomicError(known)) throw known;
+    throw new AtomicError('archive-invalid', `${path} cannot be decompressed: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+function createArchive(
+  path: string,
+  handle: FileHandle,
+  members: ReadonlyMap<string, ArchiveMember>,
+  cleanUp: () => Promise<void>,
+): Archive {
+  const describe = (file: ArchiveFile): string => `${path}, member ${file.name},`;
+  return {
+    path,
+    members,
+    find(name) {
+      const member = members.get(name);
+      if (member === undefined) return undefined;
+      if (member.kind === 'file') return { name, offset: member.offset, size: member.size };
+      throw new AtomicError('archive-invalid', `${path} has ${name}, but not as a regular file`);
+    },
+    async read(file, limit) {
+      if (file.size > limit) throw tooLong(describe(file), file.size, limit);
+      return readRange(handle, file.offset, file.size, describe(file));
+    },
+    readStart: (file, length) => readRange(handle, file.offset, Math.min(length, file.size), describe(file)),
+    stream: (file) => streamRange(handle, file.offset, file.size, describe(file)),
+    async close() {
+      await handle.close();
+      await cleanUp();
+    },
+  };
+}
+
+async function detectCompression(handle: FileHandle): Promise<StoredAs> {
+  const start = Buffer.alloc(MAGIC_BYTES);
+  const { bytesRead } = await handle.read(start, 0, start.length, 0);
+  return storedAs(start.subarray(0, bytesRead));
+}

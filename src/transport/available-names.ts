@@ -1,0 +1,8 @@
+const SHOWN = 20;
+
+/** What there is to choose from, as the end of a sentence: "it has a, b and 3 more". Foreign lists may be long. */
+export function formatAvailable(names: readonly string[]): string {
+  if (names.length === 0) return 'it has none with a name';
+  const shown = names.slice(0, SHOWN).join(', ');
+  return names.length > SHOWN ? `it has ${shown} and ${names.length - SHOWN} more` : `it has ${shown}`;
+}

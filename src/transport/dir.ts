@@ -1,0 +1,108 @@
+/**
+ * `dir:PATH`: one image as plain files: `manifest.json`, `version`, each blob under its hex digest, manifests of an
+ * index under `HEX.manifest.json`. Not standardised: containers-transports(5) and containers/image `directory` define it.
+ */
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AtomicError } from '../errors.ts';
+import { hexOf, type Digest } from '../image/digest.ts';
+import type { RawManifest } from '../image/manifest.ts';
+import { formatReference } from '../image/reference.ts';
+import { CONFIG_FILE_BYTES, MANIFEST_BYTES } from '../limits.ts';
+import { isFileOfSize, readSmallFile, streamFile } from './local-file.ts';
+import { createPartialFiles } from './partial-files.ts';
+import type { ImageDestination, ImageSource } from './transport.ts';
+
+const VERSION = 'Directory Transport Version: 1.1\n';
+const READABLE_VERSION = /^Directory Transport Version: 1\.\d+\n$/;
+/** The names that an image takes up; `signature-N` and `HEX.signature-N` are written by other tools. */
+const IMAGE_FILE = /^(?:[0-9a-f]{64}|[0-9a-f]{128})(?:\.manifest\.json|\.signature-\d+)?$|^signature-\d+$/;
+
+/**
+ * Opens `dir:PATH` for reading. Links and everything that is no regular file are refused.
+ * @throws AtomicError `image-not-found`, `archive-invalid`, `limit-exceeded`
+ */
+export async function openDirSource(path: string): Promise<ImageSource> {
+  const version = await readSmallFile(join(path, 'version'), CONFIG_FILE_BYTES);
+  // The first writers of this format left the file out.
+  if (version !== undefined) checkVersion(version, path);
+  const reference = await readSmallFile(join(path, 'manifest.json'), MANIFEST_BYTES);
+  if (reference === undefined) {
+    throw new AtomicError('image-not-found', `${path} holds no image: it has no manifest.json`);
+  }
+  return {
+    name: formatReference({ transport: 'dir', path }),
+    async getManifest(digest): Promise<RawManifest> {
+      if (digest === undefined) return { bytes: reference, mediaType: '' };
+      const bytes = await readSmallFile(join(path, entryName(digest)), MANIFEST_BYTES);
+      if (bytes !== undefined) return { bytes, mediaType: '' };
+      throw new AtomicError('manifest-unknown', `${path} has no manifest ${digest}`);
+    },
+    async getBlob({ digest }) {
+      const stream = await streamFile(join(path, hexOf(digest)));
+      if (stream === undefined) throw new AtomicError('archive-invalid', `${path} has no blob ${digest}`);
+      return stream;
+    },
+    close: async () => {},
+  };
+}
+
+/**
+ * Opens `dir:PATH` for writing. The folder is made, is empty, or holds an image, which `commit` replaces: blobs that
+ * both share are kept, the rest of the old one goes.
+ * @throws AtomicError `archive-invalid` when the folder holds something else, `disk-full`
+ */
+export async function openDirDestination(path: string): Promise<ImageDestination> {
+  await prepareFolder(path);
+  const files = await createPartialFiles(path);
+  const kept = new Set<string>();
+  const keep = (name: string): string => {
+    kept.add(name);
+    return join(path, name);
+  };
+  let reference: Uint8Array | undefined;
+  return {
+    name: formatReference({ transport: 'dir', path }),
+    hasBlob: ({ digest, size }) => isFileOfSize(keep(hexOf(digest)), size),
+    putBlob: ({ digest }, bytes) => files.write(keep(hexOf(digest)), bytes),
+    async putManifest({ bytes }, digest, role) {
+      if (role === 'reference') reference = bytes;
+      else await files.write(keep(entryName(digest)), bytes);
+    },
+    async commit() {
+      if (reference === undefined) throw new AtomicError('internal', `${path} was given no manifest`);
+      await files.write(join(path, 'version'), Buffer.from(VERSION));
+      await files.write(join(path, 'manifest.json'), reference);
+      const stale = (await readdir(path)).filter((name) => IMAGE_FILE.test(name) && !kept.has(name));
+      await Promise.all(stale.map((name) => rm(join(path, name), { force: true })));
+    },
+    close: () => files.remove(),
+  };
+}
+
+function entryName(digest: Digest): string {
+  return `${hexOf(digest)}.manifest.json`;
+}
+
+/** Makes the folder, or sees that it is ours to write in. */
+async function prepareFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true });
+  const version = await readSmallFile(join(path, 'version'), CONFIG_FILE_BYTES);
+  if (version !== undefined) return checkVersion(version, path);
+  // Blobs alone are what an interrupted first copy leaves.
+  const foreign = (await readdir(path)).find(
+    (name) => !IMAGE_FILE.test(name) && !name.startsWith('.partial-'),
+  );
+  if (foreign === undefined) return;
+  throw new AtomicError('archive-invalid', `${path} is no image folder and holds "${foreign}"`, {
+    hint: 'Name an empty or a new folder.',
+  });
+}
+
+function checkVersion(bytes: Buffer, path: string): void {
+  if (READABLE_VERSION.test(bytes.toString('utf8'))) return;
+  throw new AtomicError(
+    'archive-invalid',
+    `${path} has a file "version" that does not say ${VERSION.trim()}`,
+  );
+}

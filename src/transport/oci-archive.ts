@@ -1,0 +1,29 @@
+import { formatReference } from '../image/reference.ts';
+import { openArchive } from './archive/open-archive.ts';
+import { createLayoutSource } from './oci-layout/layout-source.ts';
+import type { ImageSource } from './transport.ts';
+
+/**
+ * Opens `oci-archive:FILE[:TAG]` for reading: an OCI layout in a tar, plain or with gzip.
+ * @throws AtomicError `image-not-found`, `archive-invalid`, `compression-unsupported`, `manifest-invalid`, `limit-exceeded`
+ * @see image-spec image-layout.md; containers-transports(5)
+ */
+export async function openOciArchiveSource(path: string, tag?: string): Promise<ImageSource> {
+  const archive = await openArchive(path);
+  return createLayoutSource(
+    {
+      path,
+      async read(name, limit) {
+        const file = archive.find(name);
+        return file === undefined ? undefined : archive.read(file, limit);
+      },
+      async stream(name) {
+        const file = archive.find(name);
+        return file === undefined ? undefined : archive.stream(file);
+      },
+      close: () => archive.close(),
+    },
+    tag,
+    formatReference({ transport: 'oci-archive', path, tag }),
+  );
+}

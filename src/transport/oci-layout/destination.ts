@@ -1,0 +1,60 @@
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AtomicError } from '../../errors.ts';
+import type { Descriptor } from '../../image/descriptor.ts';
+import { parseManifest } from '../../image/manifest.ts';
+import { formatReference } from '../../image/reference.ts';
+import { MANIFEST_BYTES } from '../../limits.ts';
+import { isFileOfSize, readSmallFile } from '../local-file.ts';
+import { createPartialFiles } from '../partial-files.ts';
+import type { ImageDestination } from '../transport.ts';
+import { checkLayoutVersion, EMPTY_LAYOUT_INDEX, parseLayoutIndex, replaceEntry } from './layout-index.ts';
+import { blobName } from './layout-source.ts';
+
+const LAYOUT_FILE = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
+
+/**
+ * Opens `oci:DIR[:TAG]` for writing; the folder is made, or is a layout already and keeps its other images.
+ * index.json changes in `commit`, in one rename; two copies into one layout at the same time are not kept apart.
+ * Manifests are stored as they came, Docker's included, so that digests stay; skopeo finds Docker's only without a tag.
+ * @throws AtomicError `archive-invalid` when the folder holds something else, `disk-full`
+ * @see image-spec image-layout.md; containers-transports(5)
+ */
+export async function openOciLayoutDestination(path: string, tag?: string): Promise<ImageDestination> {
+  const indexPath = join(path, 'index.json');
+  await prepareFolder(path);
+  const files = await createPartialFiles(path);
+  let reference: Descriptor | undefined;
+  return {
+    name: formatReference({ transport: 'oci', path, tag }),
+    hasBlob: ({ digest, size }) => isFileOfSize(join(path, blobName(digest)), size),
+    putBlob: ({ digest }, bytes) => files.write(join(path, blobName(digest)), bytes),
+    async putManifest(manifest, digest, role) {
+      const { mediaType } = parseManifest(manifest, `the manifest ${digest}`);
+      await files.write(join(path, blobName(digest)), manifest.bytes);
+      if (role === 'reference') reference = { mediaType, digest, size: manifest.bytes.length };
+    },
+    async commit() {
+      if (reference === undefined) throw new AtomicError('internal', `${path} was given no manifest`);
+      const bytes = await readSmallFile(indexPath, MANIFEST_BYTES);
+      const index = bytes === undefined ? EMPTY_LAYOUT_INDEX : parseLayoutIndex(bytes, indexPath);
+      await files.write(join(path, 'oci-layout'), LAYOUT_FILE);
+      await files.write(indexPath, replaceEntry(index, reference, tag));
+    },
+    close: () => files.remove(),
+  };
+}
+
+/** Makes the folder, or sees that it is ours to write in. */
+async function prepareFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true });
+  const marker = join(path, 'oci-layout');
+  const bytes = await readSmallFile(marker, MANIFEST_BYTES);
+  if (bytes !== undefined) return checkLayoutVersion(bytes, marker);
+  // Blobs alone are what an interrupted first copy leaves.
+  const foreign = (await readdir(path)).find((name) => name !== 'blobs' && !name.startsWith('.partial-'));
+  if (foreign === undefined) return;
+  throw new AtomicError('archive-invalid', `${path} is no OCI image layout and holds "${foreign}"`, {
+    hint: 'Name an empty or a new folder.',
+  });
+}

@@ -1,0 +1,116 @@
+import type { Credentials } from '../../config/auth-file.ts';
+import { parseChallenges, type Challenge } from './challenge.ts';
+import { discardBody, isStream, type HttpRequest, type Send } from './http.ts';
+import {
+  authorizeTokenRequest,
+  basicAuthorization,
+  readToken,
+  readTokenChallenge,
+  tokenUrl,
+} from './token.ts';
+import type { Token, TokenRequest } from './token.ts';
+
+export interface AuthorizerOptions {
+  readonly registry: URL;
+  /** `repository:NAME:pull` or `…:pull,push`. */
+  readonly scope: string;
+  /** Asked when the registry wants to know, and once. */
+  readonly findCredentials: () => Promise<Credentials | undefined>;
+  /** Gets a token server's answer, after retries. */
+  readonly fetchToken: (url: URL, authorization: string | undefined) => Promise<Uint8Array>;
+}
+
+/** Knows what a registry wants in Authorization, once it has asked. */
+export class Authorizer {
+  readonly #options: AuthorizerOptions;
+  readonly #tokens = new Map<string, Promise<Token>>();
+  #credentials: Promise<Credentials | undefined> | undefined;
+  #method: 'none' | 'basic' | TokenRequest = 'none';
+
+  constructor(options: AuthorizerOptions) {
+    this.#options = options;
+  }
+
+  /** The header for the next request; undefined while the registry has not asked for one. */
+  async authorization(): Promise<string | undefined> {
+    const method = this.#method;
+    if (method === 'none') return undefined;
+    if (method !== 'basic') return `Bearer ${(await this.#token(method)).value}`;
+    const credentials = await this.#findCredentials();
+    return credentials && basicAuthorization(credentials);
+  }
+
+  /** The header that meets a refusal's challenges; undefined when we have nothing better than what was `sent`. */
+  async meet(challenges: readonly Challenge[], sent: string | undefined): Promise<string | undefined> {
+    const bearer = challenges.find(({ scheme }) => scheme === 'bearer');
+    if (bearer !== undefined) {
+      this.#method = readTokenChallenge(bearer, this.#options.scope, this.#options.registry);
+      await this.#forget(this.#method, sent);
+    } else if (challenges.some(({ scheme }) => scheme === 'basic')) {
+      this.#method = 'basic';
+    }
+    const authorization = await this.authorization();
+    return authorization === sent ? undefined : authorization;
+  }
+
+  /** One token for each scope, fetched once however many requests wait for it. */
+  async #token(request: TokenRequest): Promise<Token> {
+    const key = tokenUrl(request).href;
+    const known = this.#tokens.get(key);
+    if (known !== undefined && (await known).expires > Date.now()) return known;
+    // Whoever waited beside us may have begun already.
+    const begun = this.#tokens.get(key);
+    if (begun !== undefined && begun !== known) return begun;
+    const token = this.#fetchToken(request);
+    this.#tokens.set(key, token);
+    token.catch(() => this.#tokens.delete(key));
+    return token;
+  }
+
+  async #fetchToken(request: TokenRequest): Promise<Token> {
+    const { registry, fetchToken } = this.#options;
+    const authorization = authorizeTokenRequest(request.realm, registry, await this.#findCredentials());
+    return readToken(await fetchToken(tokenUrl(request), authorization), request.realm, Date.now());
+  }
+
+  async #forget(request: TokenRequest, sent: string | undefined): Promise<void> {
+    const key = tokenUrl(request).href;
+    const known = this.#tokens.get(key);
+    if (known !== undefined && `Bearer ${(await known).value}` === sent) this.#tokens.delete(key);
+  }
+
+  #findCredentials(): Promise<Credentials | undefined> {
+    this.#credentials ??= this.#options.findCredentials();
+    return this.#credentials;
+  }
+}
+
+/**
+ * Sends Authorization with requests to the registry's own origin, and a request that was refused once more with what
+ * the refusal asks for, unless its body was a stream.
+ */
+export function withAuthorization(send: Send, authorizer: Authorizer, registry: URL): Send {
+  return async (request) => {
+    if (request.url.origin !== registry.origin) return send(request);
+    const sent = await authorizer.authorization();
+    const answer = await send(authorize(request, sent));
+    if (answer.status !== 401 || answer.url.origin !== registry.origin || isStream(request.body))
+      return answer;
+    let better: string | undefined;
+    try {
+      better = await authorizer.meet(parseChallenges(answer.headers['www-authenticate']), sent);
+    } catch (error) {
+      await discardBody(answer);
+      throw error;
+    }
+    if (better === undefined) return answer;
+    await discardBody(answer);
+    return send(authorize(request, better));
+  };
+}
+
+function authorize(request: HttpRequest, authorization: string | undefined): HttpRequest {
+  return authorization === undefined
+    ? request
+    : { ...request, headers: { ...request.headers, authorization } };
+}

@@ -1,0 +1,140 @@
+import { findCredentials } from '../../config/auth-file.ts';
+import { isAtomicError } from '../../errors.ts';
+import type { RegistryImage } from '../../image/reference.ts';
+import { TOKEN_BYTES } from '../../limits.ts';
+import { readAll } from '../../stream/read-all.ts';
+import { Authorizer, withAuthorization } from './auth.ts';
+import { createConnections } from './connections.ts';
+import { findEndpoint } from './endpoint.ts';
+import { explain, type Task } from './explain.ts';
+import { ConnectionFailure } from './failure.ts';
+import {
+  createHttpSend,
+  expectStatus,
+  isStream,
+  type HttpAnswer,
+  type HttpRequest,
+  type Send,
+} from './http.ts';
+import { TIMING, type RegistryOptions } from './options.ts';
+import { withRedirects } from './redirect.ts';
+import { retryPassing, type RetryContext } from './retry.ts';
+import { showUrl } from './text.ts';
+
+/** A request to the registry of the client. */
+export interface Call extends Omit<HttpRequest, 'url' | 'headers'> {
+  /** Below the repository: `manifests/latest`; or the whole URL that the registry gave us. */
+  readonly at: string | URL;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Statuses that are an answer; others are a failure. */
+  readonly accept: readonly number[];
+  /** Completes "Cannot …" in the error. */
+  readonly doing: string;
+  readonly kind: Task['kind'];
+}
+
+export interface WholeAnswer {
+  readonly status: number;
+  readonly headers: HttpAnswer['headers'];
+  readonly bytes: Buffer;
+  readonly url: URL;
+}
+
+/** A repository of a registry: every request is authorized, redirected, tried again and its failure explained. */
+export interface RegistryClient {
+  /** `host[:port]/path[:tag][@digest]` */
+  readonly image: string;
+  readonly retries: RetryContext;
+  /** An answer with its body still to come. */
+  open(call: Call): Promise<HttpAnswer>;
+  /** An answer with its body, at most `limit` bytes of it. @throws also AtomicError `limit-exceeded` */
+  fetch(call: Call, limit: number): Promise<WholeAnswer>;
+  /** A failure that a call met after its answer had begun, as the error that the caller sees. */
+  explain(error: unknown, call: Pick<Call, 'doing' | 'kind'>): unknown;
+  close(): Promise<void>;
+}
+
+/** @param access what a token has to allow. */
+export function createClient(
+  image: RegistryImage,
+  access: 'pull' | 'pull,push',
+  options: RegistryOptions,
+): RegistryClient {
+  const { timing = TIMING, report, signal } = options;
+  const { domain, repository } = image;
+  const retries: RetryContext = { timing, report, signal };
+  const connections = createConnections(domain, options);
+  const transmit = createHttpSend(connections, timing, options.userAgent);
+  const follow = withRedirects(transmit);
+  let authorized: Promise<{ registry: URL; send: Send }> | undefined;
+
+  async function connect(): Promise<{ registry: URL; send: Send }> {
+    const registry = await findEndpoint(image, options, transmit);
+    const authorizer = new Authorizer({
+      registry,
+      scope: `repository:${repository}:${access}`,
+      findCredentials: async () => options.credentials ?? findCredentials({ ...options, domain, repository }),
+      fetchToken,
+    });
+    return { registry, send: withAuthorization(follow, authorizer, registry) };
+  }
+
+  async function fetchToken(url: URL, authorization: string | undefined): Promise<Uint8Array> {
+    const headers = authorization === undefined ? {} : { authorization };
+    try {
+      return await retryPassing(async () => {
+        const answer = await expectStatus(await follow({ method: 'GET', url, headers, signal }), [200]);
+        return readBody(answer, TOKEN_BYTES);
+      }, retries);
+    } catch (error) {
+      const text = `get a token for ${formatImage(image)} from ${showUrl(url)}`;
+      throw explain(error, { text, kind: 'token', domain, signal });
+    }
+  }
+
+  function explainFor(error: unknown, { doing, kind }: Pick<Call, 'doing' | 'kind'>): unknown {
+    return explain(error, { text: doing, kind, domain, signal });
+  }
+
+  async function perform<T>(call: Call, read: (answer: HttpAnswer) => Promise<T>): Promise<T> {
+    const { at, headers = {}, accept, doing, kind, ...rest } = call;
+    try {
+      authorized ??= connect().catch((error: unknown) => {
+        authorized = undefined;
+        throw error;
+      });
+      const { registry, send } = await authorized;
+      const url = typeof at === 'string' ? new URL(`/v2/${repository}/${at}`, registry) : at;
+      const attempt = async (): Promise<T> =>
+        read(await expectStatus(await send({ signal, ...rest, url, headers }), accept));
+      return await (isStream(call.body) ? attempt() : retryPassing(attempt, retries));
+    } catch (error) {
+      throw explainFor(error, { doing, kind });
+    }
+  }
+
+  return {
+    image: formatImage(image),
+    retries,
+    open: (call) => perform(call, async (answer) => answer),
+    fetch: (call, limit) =>
+      perform(call, async (answer) => {
+        const { status, headers, url } = answer;
+        return { status, headers, url, bytes: await readBody(answer, limit) };
+      }),
+    explain: explainFor,
+    close: () => connections.close(),
+  };
+}
+
+async function readBody({ body, url }: HttpAnswer, limit: number): Promise<Buffer> {
+  try {
+    return await readAll(body, limit, `The answer of ${showUrl(url)}`);
+  } catch (error) {
+    throw isAtomicError(error) ? error : new ConnectionFailure(url, error);
+  }
+}
+
+function formatImage({ domain, repository, tag, digest }: RegistryImage): string {
+  return `${domain}/${repository}${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
+}

@@ -1,0 +1,99 @@
+import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
+import type { Agent, Dispatcher } from 'undici';
+import {
+  certificateFolders,
+  readCertificates,
+  readSystemAuthorities,
+  type RegistryCertificates,
+} from '../../config/certificates.ts';
+import { AtomicError, messageOf } from '../../errors.ts';
+import { TIMING, type RegistryOptions } from './options.ts';
+import { chooseProxy } from './proxy.ts';
+
+/** The kept-alive connections of one source or destination: through proxies and TLS as the options ask. */
+export interface Connections {
+  /** What sends a request to this URL. */
+  to(url: URL): Promise<Dispatcher>;
+  /** Breaks off whatever is under way. */
+  close(): Promise<void>;
+}
+
+/**
+ * @param domain the registry; only it is shown our client certificate. Its authorities are trusted for every host it
+ * sends us to, because a private registry's token server and storage are signed by the same one.
+ */
+export function createConnections(domain: string, options: RegistryOptions): Connections {
+  const dispatchers = new Map<string, Promise<Dispatcher>>();
+  const registryHost = new URL(`https://${domain}`).host;
+  let certificates: Promise<RegistryCertificates> | undefined;
+  let system: Promise<Buffer | undefined> | undefined;
+
+  async function secureContext(ownHost: boolean): Promise<SecureContext> {
+    const { certDir, environment } = options;
+    certificates ??= readCertificates(
+      certDir === undefined ? certificateFolders(domain, environment) : [certDir],
+    );
+    system ??= readSystemAuthorities(environment);
+    return buildContext(await certificates, await system, ownHost);
+  }
+
+  return {
+    to(url) {
+      const proxy = chooseProxy(url, options.environment);
+      const ownHost = url.host === registryHost;
+      const key = `${url.protocol} ${ownHost} ${proxy?.href}`;
+      let dispatcher = dispatchers.get(key);
+      if (dispatcher === undefined) {
+        const secure = url.protocol === 'https:' || proxy?.protocol === 'https:';
+        dispatcher = (secure ? secureContext(ownHost) : Promise.resolve(undefined)).then((context) =>
+          createDispatcher(context, proxy, options),
+        );
+        dispatchers.set(key, dispatcher);
+      }
+      return dispatcher;
+    },
+    async close() {
+      for (const opened of await Promise.allSettled(dispatchers.values())) {
+        if (opened.status === 'fulfilled') await opened.value.destroy();
+      }
+    },
+  };
+}
+
+function buildContext(
+  { authorities, client }: RegistryCertificates,
+  system: Buffer | undefined,
+  ownHost: boolean,
+): SecureContext {
+  try {
+    return createSecureContext({
+      ca: [...(system === undefined ? rootCertificates : [system]), ...authorities],
+      ...(client === undefined || !ownHost ? {} : { cert: client.certificate, key: client.key }),
+    });
+  } catch (error) {
+    throw new AtomicError('tls', `The certificates for the registry cannot be used: ${messageOf(error)}`, {
+      cause: error,
+      hint: 'Certificates and keys are PEM files: *.crt, *.cert and *.key below certs.d/HOST.',
+    });
+  }
+}
+
+async function createDispatcher(
+  secureContext: SecureContext | undefined,
+  proxy: URL | undefined,
+  { timing = TIMING, tlsVerify = true }: RegistryOptions,
+): Promise<Dispatcher> {
+  const undici = await import('undici');
+  const trust = secureContext === undefined ? {} : { secureContext };
+  const connect = { ...trust, rejectUnauthorized: tlsVerify, timeout: timing.connectMs };
+  const common: Agent.Options = { connect };
+  if (proxy === undefined) return new undici.Agent(common);
+  return new undici.ProxyAgent({
+    ...common,
+    uri: proxy.href,
+    requestTls: connect,
+    proxyTls: { ...trust, timeout: timing.connectMs },
+    // A proxy reads plain requests itself; many tunnel to port 443 only.
+    proxyTunnel: false,
+  });
+}

@@ -1,0 +1,120 @@
+import { STATUS_CODES } from 'node:http';
+import { AtomicError, type ErrorCode } from '../../errors.ts';
+import { isRecord } from '../../image/json.ts';
+import { ConnectionFailure, isTlsFailure, isWithoutTls, StatusFailure } from './failure.ts';
+import { readRetryAfter } from './retry.ts';
+import { showForeign, showUrl } from './text.ts';
+
+/** What was being done when it failed. */
+export interface Task {
+  /** Completes "Cannot …", naming registry, repository and tag: `read the manifest of localhost:5000/app:1`. */
+  readonly text: string;
+  readonly kind: 'manifest' | 'blob' | 'upload' | 'token';
+  /** The registry, as in an image's name. */
+  readonly domain: string;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Anything thrown on the way, as the error that the caller sees. Errors that are ours already pass unchanged.
+ * Never holds credentials: URLs come without query, and what the server says is cut and escaped.
+ */
+export function explain(error: unknown, task: Task): unknown {
+  if (task.signal?.aborted === true) {
+    return new AtomicError('interrupted', `Interrupted while trying to ${task.text}`, { cause: error });
+  }
+  if (error instanceof StatusFailure) return explainStatus(error, task);
+  if (error instanceof ConnectionFailure) return explainConnection(error, task);
+  return error;
+}
+
+function explainConnection(error: ConnectionFailure, { text, domain }: Task): AtomicError {
+  const { host } = error.url;
+  const found = showForeign(error.message);
+  if (error.url.protocol === 'https:' && isTlsFailure(error)) {
+    const without = isWithoutTls(error);
+    return new AtomicError(
+      'tls',
+      without
+        ? `Cannot ${text}: ${host} does not speak TLS`
+        : `Cannot ${text}: TLS with ${host} failed (${found})`,
+      {
+        cause: error,
+        hint: without
+          ? 'If it is meant to be a registry over plain HTTP, write the image as http:IMAGE.'
+          : `A private authority belongs into /etc/containers/certs.d/${domain}/ca.crt.`,
+      },
+    );
+  }
+  return new AtomicError('registry-unreachable', `Cannot ${text}: no answer from ${host} (${found})`, {
+    cause: error,
+    hint: 'Check the name of the registry, the network and the proxy variables, and try again.',
+  });
+}
+
+function explainStatus(error: StatusFailure, task: Task): AtomicError {
+  const told = readRegistryErrors(error.body);
+  const says = told.message === '' ? '' : ` ("${told.message}")`;
+  const fail = (code: ErrorCode, found: string, hint?: string): AtomicError =>
+    new AtomicError(code, `Cannot ${task.text}: ${found}${says}`, { cause: error, ...(hint && { hint }) });
+  const { host } = error.url;
+  switch (error.status) {
+    case 401:
+      return fail(
+        'unauthorized',
+        `${host} asks for credentials, or does not accept ours`,
+        loginHint(task.domain),
+      );
+    case 403:
+      return fail('denied', `${host} does not allow it`, loginHint(task.domain));
+    case 404:
+      return explainMissing(task, told.code, host, fail);
+    case 429: {
+      const wait = readRetryAfter(error.headers['retry-after'], Date.now());
+      const asked = wait === undefined ? '' : ` for the next ${Math.ceil(wait / 1000)} seconds`;
+      const hint = `Try again later; after \`podman login ${task.domain}\` the limit may be higher.`;
+      return fail('rate-limited', `${host} allows no more requests${asked}`, hint);
+    }
+    default:
+      return fail(
+        'registry-error',
+        `${showUrl(error.url)} answered ${`${error.status} ${STATUS_CODES[error.status] ?? ''}`.trim()}`,
+      );
+  }
+}
+
+function explainMissing(
+  task: Task,
+  code: string,
+  host: string,
+  fail: (code: ErrorCode, found: string, hint?: string) => AtomicError,
+): AtomicError {
+  if (code === 'NAME_UNKNOWN' || task.kind === 'upload') {
+    return fail('image-not-found', `${host} has no such repository`, 'Check the name of the image.');
+  }
+  if (task.kind === 'manifest') {
+    return fail('manifest-unknown', `${host} has no such image`, 'Check the name and the tag of the image.');
+  }
+  return fail('registry-error', `${host} does not have it`);
+}
+
+function loginHint(domain: string): string {
+  return `Check that the image exists, and log in with \`podman login ${domain}\` or give --src-creds USER:PASSWORD.`;
+}
+
+/** The first error of a registry's answer, distribution-spec "Error Codes"; of any other text its start. */
+function readRegistryErrors(body: string): { code: string; message: string } {
+  let document: unknown;
+  try {
+    document = JSON.parse(body);
+  } catch {
+    // HTML pages and cut-off JSON tell a person nothing.
+    const plain = /^\s*[<{[]/.test(body) ? '' : body.trim();
+    return { code: '', message: showForeign(plain) };
+  }
+  const errors =
+    isRecord(document) && Array.isArray(document['errors']) ? (document['errors'] as unknown[]) : [];
+  const first = isRecord(errors[0]) ? errors[0] : {};
+  const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+  return { code: text(first['code']), message: showForeign(text(first['message']) || text(first['code'])) };
+}

@@ -1,0 +1,87 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Readable } from 'node:stream';
+import type { Dispatcher } from 'undici';
+import { ERROR_BODY_BYTES } from '../../limits.ts';
+import type { Connections } from './connections.ts';
+import { ConnectionFailure, StatusFailure } from './failure.ts';
+import type { Timing } from './options.ts';
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT';
+  readonly url: URL;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | Readable;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** Has to be read, discarded or destroyed, or its connection stays taken. */
+  readonly body: Dispatcher.ResponseData['body'];
+  /** Where it came from, after redirects. */
+  readonly url: URL;
+}
+
+/** One layer of the client: sends a request itself or has the layer below send it. */
+export type Send = (request: HttpRequest) => Promise<HttpAnswer>;
+
+/** Bytes of an answer's body that wait in memory for a slow reader. */
+const BODY_BUFFER_BYTES = 1024 * 1024;
+
+/**
+ * The lowest layer: one request, one answer of whatever status.
+ * @throws ConnectionFailure
+ */
+export function createHttpSend(connections: Connections, timing: Timing, userAgent: string): Send {
+  return async ({ method, url, headers, body, signal }) => {
+    const dispatcher = await connections.to(url);
+    try {
+      const answer = await dispatcher.request({
+        origin: url.origin,
+        path: `${url.pathname}${url.search}`,
+        method,
+        headers: { 'user-agent': userAgent, ...headers },
+        body: body ?? null,
+        signal: signal ?? null,
+        headersTimeout: isStream(body) ? timing.storeMs : timing.answerMs,
+        bodyTimeout: timing.idleMs,
+        highWaterMark: BODY_BUFFER_BYTES,
+      });
+      return { status: answer.statusCode, headers: answer.headers, body: answer.body, url };
+    } catch (error) {
+      throw new ConnectionFailure(url, error);
+    }
+  };
+}
+
+export function isStream(body: Uint8Array | Readable | undefined): body is Readable {
+  return body !== undefined && !(body instanceof Uint8Array);
+}
+
+/** Reads away what is left of an answer, so that its connection can be used again; a long one is cut off. */
+export async function discardBody({ body }: HttpAnswer): Promise<void> {
+  await body.dump({ limit: ERROR_BODY_BYTES });
+}
+
+/** Passes answers with one of the statuses. @throws StatusFailure for others, with the start of the body */
+export async function expectStatus(answer: HttpAnswer, accepted: readonly number[]): Promise<HttpAnswer> {
+  if (accepted.includes(answer.status)) return answer;
+  throw new StatusFailure(answer.url, answer.status, answer.headers, await readStart(answer.body));
+}
+
+async function readStart(body: Readable): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length >= ERROR_BODY_BYTES) break;
+    }
+  } catch {
+    // The status is the news; a message that breaks off is shown as far as it came.
+  }
+  return Buffer.concat(chunks).subarray(0, ERROR_BODY_BYTES).toString('utf8');
+}

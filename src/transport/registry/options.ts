@@ -1,0 +1,48 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Report } from '../../events.ts';
+import { CONNECT_TIMEOUT_MS, IDLE_TIMEOUT_MS, UPLOAD_STORE_TIMEOUT_MS } from '../../limits.ts';
+import type { Credentials } from '../../config/auth-file.ts';
+
+export interface RegistryOptions {
+  /** Plain HTTP and nothing else, as `http:IMAGE` asks for. */
+  readonly plainHttp: boolean;
+  /** Whether certificates are checked; when not, a registry without TLS is taken as well. True when not given. */
+  readonly tlsVerify?: boolean;
+  /** For this registry and the token server it names; they win over the auth files. */
+  readonly credentials?: Credentials;
+  /** Read instead of the files of containers-auth.json(5). */
+  readonly authFile?: string;
+  /** Read instead of the folders of containers-certs.d(5). */
+  readonly certDir?: string;
+  readonly userAgent: string;
+  /** Told about each `retry`. */
+  readonly report: Report;
+  readonly signal?: AbortSignal;
+  /** HTTP_PROXY, HTTPS_PROXY, NO_PROXY, XDG_RUNTIME_DIR, XDG_CONFIG_HOME, HOME, REGISTRY_AUTH_FILE, SSL_CERT_FILE. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** limits.ts, when not given; tests wait less. */
+  readonly timing?: Timing;
+}
+
+/** How long we wait for what, in milliseconds. */
+export interface Timing {
+  readonly connectMs: number;
+  /** To the first byte of an answer. */
+  readonly answerMs: number;
+  /** Between two bytes of an answer's body. */
+  readonly idleMs: number;
+  /** To the answer when a blob was sent. */
+  readonly storeMs: number;
+  /** Waits before another try; rejects when the signal is aborted. */
+  pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void>;
+}
+
+export const TIMING: Timing = {
+  connectMs: CONNECT_TIMEOUT_MS,
+  answerMs: CONNECT_TIMEOUT_MS,
+  idleMs: IDLE_TIMEOUT_MS,
+  storeMs: UPLOAD_STORE_TIMEOUT_MS,
+  async pause(milliseconds, signal) {
+    await sleep(milliseconds, undefined, signal === undefined ? {} : { signal });
+  },
+};

@@ -1,0 +1,56 @@
+import { AtomicError } from '../../errors.ts';
+import { REDIRECTS } from '../../limits.ts';
+import { discardBody, type HttpRequest, type Send } from './http.ts';
+import { showForeign, showUrl } from './text.ts';
+
+const REDIRECTING: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+
+/**
+ * Follows redirects of GET and HEAD, REDIRECTS at most. Authorization does not leave the origin it was meant for.
+ * @throws AtomicError `registry-error` for a loop, a target that is no URL, or one that gives up TLS
+ */
+export function withRedirects(send: Send): Send {
+  return async (first) => {
+    let request = first;
+    for (let hops = 0; ; hops++) {
+      const answer = await send(request);
+      if (!REDIRECTING.has(answer.status) || !['GET', 'HEAD'].includes(request.method)) return answer;
+      await discardBody(answer);
+      if (hops === REDIRECTS) {
+        throw new AtomicError(
+          'registry-error',
+          `${showUrl(first.url)} was redirected more than ${REDIRECTS} times, at last by ${showUrl(request.url)}`,
+        );
+      }
+      request = redirect(request, resolveLocation(answer.headers.location, request.url));
+    }
+  };
+}
+
+function redirect(request: HttpRequest, url: URL): HttpRequest {
+  if (url.origin === request.url.origin) return { ...request, url };
+  const { authorization: _, ...headers } = request.headers;
+  return { ...request, url, headers };
+}
+
+/**
+ * Where a Location header points, relative to the URL that was asked.
+ * @throws AtomicError `registry-error` when it is missing, no HTTP URL, or plain HTTP after TLS
+ */
+export function resolveLocation(location: string | string[] | undefined, asked: URL): URL {
+  const text = typeof location === 'string' ? location : '';
+  const url = text !== '' && URL.canParse(text, asked.href) ? new URL(text, asked) : undefined;
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
+    const found =
+      text === '' ? 'no location' : `"${showForeign(text.replace(/[?#].*/s, ''))}", which is no HTTP URL`;
+    throw new AtomicError('registry-error', `${showUrl(asked)} sends us on to ${found}`);
+  }
+  if (asked.protocol === 'https:' && url.protocol === 'http:') {
+    throw new AtomicError(
+      'registry-error',
+      `${showUrl(asked)} sends us on from TLS to plain HTTP at ${showUrl(url)}, which is not followed`,
+      { hint: 'A registry behind a proxy has to be told its own https URL (docker-registry: http.host).' },
+    );
+  }
+  return url;
+}

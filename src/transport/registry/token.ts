@@ -1,0 +1,96 @@
+import type { Credentials } from '../../config/auth-file.ts';
+import { AtomicError } from '../../errors.ts';
+import { isRecord, parseJson } from '../../image/json.ts';
+import type { Challenge } from './challenge.ts';
+import { showForeign, showUrl } from './text.ts';
+
+/** A token server's realm, service and what we want to be allowed. */
+export interface TokenRequest {
+  readonly realm: URL;
+  readonly service: string | undefined;
+  readonly scopes: readonly string[];
+}
+
+export interface Token {
+  readonly value: string;
+  /** Milliseconds since the epoch. */
+  readonly expires: number;
+}
+
+/** What a token lives when its server does not say, and how much earlier we stop using it: seconds. */
+const DEFAULT_LIFE = 60;
+const MARGIN = 10;
+
+/**
+ * Reads a Bearer challenge.
+ * @param scope what we need. The challenge's own scope is asked for besides when it is of another repository, as with
+ * registries that keep an image under a longer name.
+ * @throws AtomicError `registry-error` when its realm is no HTTP URL
+ * @see distribution "Token Authentication Specification"
+ */
+export function readTokenChallenge({ parameters }: Challenge, scope: string, registry: URL): TokenRequest {
+  const text = parameters.get('realm') ?? '';
+  const realm = URL.canParse(text) ? new URL(text) : undefined;
+  if (realm === undefined || !['http:', 'https:'].includes(realm.protocol)) {
+    throw new AtomicError(
+      'registry-error',
+      `${registry.host} names the token server "${showForeign(text)}", which is no HTTP URL`,
+    );
+  }
+  const offered = (parameters.get('scope') ?? '').split(' ').filter(Boolean);
+  const repository = scope.slice(0, scope.lastIndexOf(':') + 1);
+  const others = offered.filter((other) => !other.startsWith(repository));
+  return { realm, service: parameters.get('service'), scopes: [scope, ...others] };
+}
+
+/** The URL that asks for a token. */
+export function tokenUrl({ realm, service, scopes }: TokenRequest): URL {
+  const url = new URL(realm);
+  if (service !== undefined) url.searchParams.set('service', service);
+  for (const scope of scopes) url.searchParams.append('scope', scope);
+  return url;
+}
+
+/**
+ * The Authorization for a token server: with TLS, or on the registry's own host when that has none either.
+ * @throws AtomicError `tls` when credentials would travel in the clear to another host
+ */
+export function authorizeTokenRequest(
+  realm: URL,
+  registry: URL,
+  credentials: Credentials | undefined,
+): string | undefined {
+  if (credentials === undefined) return undefined;
+  const ownPlainHost = registry.protocol === 'http:' && realm.hostname === registry.hostname;
+  if (realm.protocol === 'https:' || ownPlainHost) return basicAuthorization(credentials);
+  throw new AtomicError(
+    'tls',
+    `${registry.host} wants our credentials sent to ${showUrl(realm)}, which has no TLS; they were not sent`,
+  );
+}
+
+export function basicAuthorization({ username, password }: Credentials): string {
+  return `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`;
+}
+
+/**
+ * Reads a token server's answer.
+ * @throws AtomicError `registry-error`
+ */
+export function readToken(bytes: Uint8Array, realm: URL, now: number): Token {
+  const what = `The answer of the token server ${showUrl(realm)}`;
+  let document: unknown;
+  try {
+    document = parseJson(bytes, what, 'registry-error');
+  } catch {
+    // The parser quotes what it stumbled over, and that may be a token.
+    throw new AtomicError('registry-error', `${what} is not valid JSON`);
+  }
+  const fields = isRecord(document) ? document : {};
+  const value = fields['token'] ?? fields['access_token'];
+  if (typeof value !== 'string' || !/^[\x21-\x7e]+$/.test(value)) {
+    throw new AtomicError('registry-error', `${what} holds no token`);
+  }
+  const life = typeof fields['expires_in'] === 'number' ? fields['expires_in'] : DEFAULT_LIFE;
+  return { value, expires: now + Math.max(0, life - MARGIN) * 1000 };
+}

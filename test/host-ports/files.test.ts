@@ -1,0 +1,307 @@
+import { createHash } from 'node:crypto';
+import {
+  chmod,
+  lchown,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createExec } from '../../src/host/exec.ts';
+import type { Exec, HostFile } from '../../src/host/ports.ts';
+import { createFiles } from '../../src/host/files.ts';
+import { fileError } from '../../src/host/files/file-error.ts';
+
+const files = createFiles(createExec({ PATH: '/usr/bin:/bin' }));
+let folder: string;
+const at = (name: string): string => join(folder, name);
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'atomic-files-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+describe('writeFileAtomic', () => {
+  it('writes content and mode, whatever the umask, and leaves nothing else', async () => {
+    const before = process.umask(0o077);
+    await files.writeFileAtomic(at('f'), 'grün\n', 0o664).finally(() => process.umask(before));
+    expect(await readFile(at('f'), 'utf8')).toBe('grün\n');
+    expect((await stat(at('f'))).mode & 0o7777).toBe(0o664);
+    expect(await readdir(folder)).toEqual(['f']);
+  });
+
+  it('replaces a file, and a link by a file without touching what it points to', async () => {
+    await writeFile(at('target'), 'old');
+    await symlink('target', at('f'));
+    await files.writeFileAtomic(at('f'), 'new', 0o644);
+    expect((await lstat(at('f'))).isFile()).toBe(true);
+    expect(await readFile(at('target'), 'utf8')).toBe('old');
+  });
+
+  it('refuses a path that is taken when it has to be the first, a broken link included', async () => {
+    await symlink('/nowhere', at('f'));
+    const writing = files.writeFileAtomic(at('f'), 'x', 0o644, { exclusive: true });
+    await expect(writing).rejects.toMatchObject({
+      code: 'file-exists',
+      message: `The file ${at('f')} already exists.`,
+    });
+    expect(await readdir(folder)).toEqual(['f']);
+    await files.writeFileAtomic(at('g'), 'x', 0o600, { exclusive: true, fsync: false });
+    expect(await readFile(at('g'), 'utf8')).toBe('x');
+  });
+
+  it('names the path when the folder is missing', async () => {
+    await expect(files.writeFileAtomic(at('no/f'), '', 0o644)).rejects.toMatchObject({
+      code: 'host-file',
+      message: `Cannot write ${at('no/f')}: there is no such file or folder`,
+    });
+  });
+
+  it('takes names of the greatest length', async () => {
+    const name = 'n'.repeat(255);
+    await files.writeFileAtomic(at(name), 'x', 0o644);
+    expect(await readdir(folder)).toEqual([name]);
+  });
+});
+
+describe('replaceSymlink', () => {
+  it('creates a link and turns it to another target', async () => {
+    await files.replaceSymlink(at('name'), '/x.0');
+    await files.replaceSymlink(at('name'), '/x.1');
+    expect(await readlink(at('name'))).toBe('/x.1');
+    expect(await readdir(folder)).toEqual(['name']);
+  });
+
+  it('does not replace a folder', async () => {
+    await mkdir(at('name'));
+    await expect(files.replaceSymlink(at('name'), '/x')).rejects.toThrow(`Cannot link ${at('name')}`);
+    expect(await readdir(folder)).toEqual(['name']);
+  });
+});
+
+describe('reading', () => {
+  it('gives the bytes up to the limit and refuses more', async () => {
+    await writeFile(at('f'), '12345');
+    expect((await files.readIfExists(at('f'), 5))?.toString()).toBe('12345');
+    await expect(files.readIfExists(at('f'), 4)).rejects.toMatchObject({ code: 'limit-exceeded' });
+    await expect(files.readIfExists('/dev/zero', 10)).rejects.toThrow('it is no regular file');
+  });
+
+  it('does not wait for the writer of a pipe', async () => {
+    execFileSync('mkfifo', [at('pipe')]);
+    await expect(files.readIfExists(at('pipe'), 10)).rejects.toThrow('it is no regular file');
+  });
+
+  it('gives undefined where nothing is, also below a file', async () => {
+    await writeFile(at('f'), '');
+    expect(await files.readIfExists(at('no'), 5)).toBeUndefined();
+    expect(await files.readIfExists(at('f/x'), 5)).toBeUndefined();
+    expect(await files.readLink(at('no'))).toBeUndefined();
+    expect(await files.readLink(at('f'))).toBeUndefined();
+    expect(await files.list(at('no'))).toEqual([]);
+    expect(await files.checksum(at('no'))).toBeUndefined();
+  });
+
+  it('sees a broken link as something that exists and that is no folder', async () => {
+    await symlink('/no/where', at('broken'));
+    await symlink('/', at('root'));
+    expect(await files.exists(at('broken'))).toBe(true);
+    expect(await files.exists(at('none'))).toBe(false);
+    expect(await files.isDirectory(at('broken'))).toBe(false);
+    expect(await files.isDirectory(at('root'))).toBe(true);
+    expect(await files.readLink(at('broken'))).toBe('/no/where');
+  });
+
+  it('lists names in order', async () => {
+    for (const name of ['b', 'a', 'C']) await writeFile(at(name), '');
+    expect(await files.list(folder)).toEqual(['C', 'a', 'b']);
+  });
+
+  it('takes the checksum of files and of what links point to, and "0" of folders and broken links', async () => {
+    await writeFile(at('f'), 'text');
+    await symlink('f', at('link'));
+    await symlink('/no/where', at('broken'));
+    const sha = createHash('sha256').update('text').digest('hex');
+    expect(await files.checksum(at('f'))).toBe(sha);
+    expect(await files.checksum(at('link'))).toBe(sha);
+    expect(await files.checksum(at('broken'))).toBe('0');
+    expect(await files.checksum(folder)).toBe('0');
+  });
+});
+
+describe('removing', () => {
+  it('removes files, links and empty folders one at a time', async () => {
+    await writeFile(at('f'), '');
+    await mkdir(at('d/sub'), { recursive: true });
+    await symlink('d', at('link'));
+    expect(await files.remove(at('f'))).toBe(true);
+    expect(await files.remove(at('f'))).toBe(false);
+    expect(await files.remove(at('link'))).toBe(true);
+    expect(await files.remove(at('d'))).toBe(false);
+    expect(await files.remove(at('d/sub'))).toBe(true);
+    expect(await files.remove(at('d'))).toBe(true);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('removes a tree with locked folders, and follows no link in it', async () => {
+    await mkdir(at('kept'));
+    await writeFile(at('kept/f'), 'kept');
+    await mkdir(at('tree/locked'), { recursive: true });
+    await writeFile(at('tree/locked/f'), '');
+    await symlink(at('kept'), at('tree/link'));
+    if (process.getuid?.() === 0) await chmod(at('tree/locked'), 0o500);
+    await files.removeTree(at('tree'));
+    await files.removeTree(at('tree'));
+    expect(await readdir(folder)).toEqual(['kept']);
+    expect(await readFile(at('kept/f'), 'utf8')).toBe('kept');
+  });
+
+  it('removes a link to a tree and not the tree', async () => {
+    await mkdir(at('kept/sub'), { recursive: true });
+    await symlink('kept', at('link'));
+    await files.removeTree(at('link'));
+    expect(await readdir(folder)).toEqual(['kept']);
+  });
+
+  it('refuses a tree in which something is mounted', async () => {
+    const run: Exec['run'] = () => Promise.reject(new Error('rm was run'));
+    const careful = createFiles({ ...createExec({}), run });
+    await expect(careful.removeTree('/proc')).rejects.toMatchObject({ code: 'busy' });
+    await expect(careful.removeTree(folder)).rejects.toThrow('rm was run');
+  });
+});
+
+describe('folders and file systems', () => {
+  it('says whether a folder is new', async () => {
+    expect(await files.makeDirectory(at('a/b'), 0o700)).toBe(true);
+    expect(await files.makeDirectory(at('a/b'))).toBe(false);
+    expect((await stat(at('a/b'))).mode & 0o777).toBe(0o700);
+    await writeFile(at('f'), '');
+    await expect(files.makeDirectory(at('f'))).rejects.toMatchObject({ code: 'file-exists' });
+  });
+
+  it('renames, and finds the real path', async () => {
+    await mkdir(at('a'));
+    await files.rename(at('a'), at('b'));
+    await symlink('b', at('link'));
+    expect(await files.realpath(at('link'))).toBe(await files.realpath(at('b')));
+    await expect(files.rename(at('a'), at('c'))).rejects.toThrow(`Cannot rename ${at('a')} to ${at('c')}`);
+  });
+
+  it('syncs folders and whole file systems', async () => {
+    await files.syncDirectory(folder);
+    await files.syncFilesystem(folder);
+    await expect(files.syncDirectory(at('no'))).rejects.toThrow('Cannot sync the folder');
+  });
+
+  it('asks the nearest folder that exists about space and file system', async () => {
+    expect(await files.freeBytes(at('not/yet/there'))).toBeGreaterThan(0);
+    expect(await files.sameFilesystem(at('not/yet'), folder)).toBe(true);
+    expect(await files.sameFilesystem('/proc/self', folder)).toBe(false);
+  });
+});
+
+describe('fileError', () => {
+  it.each([
+    ['ENOSPC', 'disk-full'],
+    ['EDQUOT', 'disk-full'],
+    ['EROFS', 'host-file'],
+    ['EIO', 'host-file'],
+    ['EACCES', process.getuid?.() === 0 ? 'host-file' : 'not-root'],
+    ['EPERM', process.getuid?.() === 0 ? 'host-file' : 'not-root'],
+  ])('gives %s the code %s', (code, expected) => {
+    const error = fileError(Object.assign(new Error('some text'), { code }), 'write /etc/x');
+    expect(error.code).toBe(expected);
+    expect(error.message).toMatch(/^Cannot write \/etc\/x: ./);
+  });
+});
+
+describe('install', () => {
+  const isRoot = process.getuid?.() === 0;
+  const me = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+  const owner = isRoot ? { uid: 1234, gid: 2345 } : me;
+  const file = (path: string): HostFile => ({
+    path: at(path),
+    kind: 'file',
+    mode: 0o4755,
+    ...owner,
+    content: 'rendered',
+    link: false,
+  });
+
+  it('creates a rendered file with owner, setuid and the folders above it', async () => {
+    expect(await files.missingParents(at('a/b/f'))).toEqual([at('a'), at('a/b')]);
+    await files.install(file('a/b/f'));
+    const stats = await stat(at('a/b/f'));
+    expect(await readFile(at('a/b/f'), 'utf8')).toBe('rendered');
+    expect({ mode: stats.mode & 0o7777, uid: stats.uid, gid: stats.gid }).toEqual({ mode: 0o4755, ...owner });
+    expect(await files.missingParents(at('a/b/f'))).toEqual([]);
+    expect(await readdir(at('a/b'))).toEqual(['f']);
+  });
+
+  it('copies a source, or links it where that will do', async () => {
+    await writeFile(at('source'), 'bytes', { mode: 0o640 });
+    const { content: _content, ...rest } = file('copy');
+    await files.install({ ...rest, source: at('source'), mode: 0o444 });
+    await files.install({ ...rest, path: at('linked'), source: at('source'), link: true });
+    const source = await stat(at('source'));
+    expect(await readFile(at('copy'), 'utf8')).toBe('bytes');
+    expect((await stat(at('copy'))).mode & 0o7777).toBe(0o444);
+    expect((await stat(at('copy'))).ino).not.toBe(source.ino);
+    expect((await stat(at('linked'))).ino).toBe(source.ino);
+  });
+
+  it('creates folders and links, broken ones too', async () => {
+    const { content: _content, ...rest } = file('d');
+    await files.install({ ...rest, kind: 'directory', mode: 0o1750 });
+    await files.install({ ...rest, kind: 'symlink', path: at('link'), target: '/no/where' });
+    expect((await stat(at('d'))).mode & 0o7777).toBe(0o1750);
+    expect(await readlink(at('link'))).toBe('/no/where');
+    expect((await lstat(at('link'))).uid).toBe(owner.uid);
+  });
+
+  it.each(['file', 'symlink', 'directory'] as const)(
+    'never puts a %s in place of something',
+    async (kind) => {
+      await symlink('/no/where', at('f'));
+      await expect(files.install({ ...file('f'), kind, target: '/x' })).rejects.toMatchObject({
+        code: 'file-exists',
+        message: `The file ${at('f')} already exists.`,
+      });
+      expect(await readdir(folder)).toEqual(['f']);
+    },
+  );
+
+  it('goes through links of root and not through those of others', async () => {
+    await mkdir(at('real'));
+    await symlink('real', at('link'));
+    await files.install(file('link/f'));
+    expect(await readdir(at('real'))).toEqual(['f']);
+    if (!isRoot) return;
+    await lchown(at('link'), 1234, 1234);
+    await expect(files.install(file('link/g'))).rejects.toThrow(
+      `Cannot create ${at('link/g')}: ${at('link')} is a symbolic link that belongs to user 1234`,
+    );
+    expect(await readdir(at('real'))).toEqual(['f']);
+  });
+});
+
+describe('createJournal', () => {
+  it('grows line by line and is there only once', async () => {
+    const journal = await files.createJournal(at('j'));
+    await journal.append('one\n');
+    await journal.append('two\n');
+    expect(await readFile(at('j'), 'utf8')).toBe('one\ntwo\n');
+    await expect(files.createJournal(at('j'))).rejects.toMatchObject({ code: 'file-exists' });
+    await journal.close();
+  });
+});

@@ -1,0 +1,70 @@
+import type { IncomingMessage } from 'node:http';
+
+/** How a fake registry wants to be asked. */
+export type FakeAuth =
+  | { readonly kind: 'basic'; readonly username: string; readonly password: string }
+  | {
+      readonly kind: 'token';
+      /** Needed for a token; without, everybody gets one that allows to pull. */
+      readonly username?: string;
+      readonly password?: string;
+      /** Named in the challenge; the fake's own `/token` when not given. */
+      readonly realm?: string;
+      /** Seconds, as the token server says. */
+      readonly expiresIn?: number;
+    };
+
+export interface Refusal {
+  readonly challenge: string;
+}
+
+/** The part of a fake registry that issues and checks credentials. */
+export class FakeGate {
+  readonly #auth: FakeAuth | undefined;
+  readonly #tokens = new Map<string, string[]>();
+
+  constructor(auth: FakeAuth | undefined) {
+    this.#auth = auth;
+  }
+
+  /** Undefined when the request may pass. */
+  check(request: IncomingMessage, origin: string): Refusal | undefined {
+    if (this.#auth === undefined) return undefined;
+    const given = request.headers.authorization;
+    if (this.#auth.kind === 'basic') {
+      return given === basic(this.#auth) ? undefined : { challenge: 'Basic realm="fake, with a comma"' };
+    }
+    const repository = /^\/v2\/(.+?)\/(?:manifests|blobs)\//.exec(request.url ?? '')?.[1];
+    const action = request.method === 'GET' || request.method === 'HEAD' ? 'pull' : 'push';
+    const granted = this.#tokens.get(given?.replace(/^Bearer /, '') ?? '') ?? [];
+    if (granted.some((scope) => allows(scope, repository, action))) return undefined;
+    const realm = this.#auth.realm ?? `${origin}/token`;
+    const scope = repository === undefined ? '' : `,scope="repository:${repository}:${action}"`;
+    return { challenge: `Bearer realm="${realm}",service="fake"${scope}` };
+  }
+
+  /** What `/token` answers: undefined when the credentials are wrong. */
+  issue(request: IncomingMessage): object | undefined {
+    if (this.#auth?.kind !== 'token') return undefined;
+    const { username, password = '', expiresIn } = this.#auth;
+    const given = request.headers.authorization;
+    if (username !== undefined && given !== basic({ username, password })) return undefined;
+    const token = `token-${this.#tokens.size + 1}`;
+    this.#tokens.set(token, new URL(request.url ?? '', 'http://fake').searchParams.getAll('scope'));
+    return { token, ...(expiresIn === undefined ? {} : { expires_in: expiresIn }) };
+  }
+
+  /** Makes every token invalid that was issued so far. */
+  revokeTokens(): void {
+    for (const token of this.#tokens.keys()) this.#tokens.set(token, []);
+  }
+}
+
+function allows(scope: string, repository: string | undefined, action: string): boolean {
+  const [, name, actions = ''] = /^repository:(.+):([a-z,]+)$/.exec(scope) ?? [];
+  return repository === undefined || (name === repository && actions.split(',').includes(action));
+}
+
+function basic({ username, password }: { username: string; password: string }): string {
+  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+}

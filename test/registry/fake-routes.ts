@@ -1,0 +1,124 @@
+import { createHash, randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { parseDigest, type Digest } from '../../src/image/digest.ts';
+import type { FakeGate } from './fake-auth.ts';
+import type { Fault, PlannedAnswer } from './fake-faults.ts';
+
+/** What a fake registry holds. */
+export interface FakeContent {
+  readonly blobs: Map<string, Buffer>;
+  /** By `repository@reference`. */
+  readonly manifests: Map<string, { bytes: Buffer; mediaType: string }>;
+  readonly uploads: Set<string>;
+}
+
+export function digestOf(bytes: Uint8Array): Digest {
+  return parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`, 'a test');
+}
+
+/** The right answer to a request. */
+export async function respond(
+  state: FakeContent,
+  gate: FakeGate,
+  origin: string,
+  request: IncomingMessage,
+  fault: Fault | undefined,
+): Promise<PlannedAnswer> {
+  const url = new URL(request.url ?? '', origin);
+  const body = await readBody(request);
+  if (url.pathname === '/token') {
+    const token = gate.issue(request);
+    return token === undefined ? refuse(401, 'UNAUTHORIZED', 'wrong password') : json(200, token);
+  }
+  const refusal = gate.check(request, origin);
+  if (refusal !== undefined) {
+    const answer = refuse(401, 'UNAUTHORIZED', 'authentication required');
+    return { ...answer, headers: { ...answer.headers, 'www-authenticate': refusal.challenge } };
+  }
+  if (url.pathname === '/v2/') return json(200, {});
+  const [, repository = '', kind, reference = ''] =
+    /^\/v2\/(.+)\/(manifests|blobs)\/(.+)$/.exec(url.pathname) ?? [];
+  if (kind === 'manifests') return answerManifest(state, repository, reference, request, body);
+  if (kind === 'blobs' && reference.startsWith('uploads/')) return answerUpload(state, url, request, body);
+  if (kind === 'blobs') return answerBlob(state, reference, request, fault);
+  return refuse(404, 'UNSUPPORTED', 'no such endpoint');
+}
+
+function answerManifest(
+  state: FakeContent,
+  repository: string,
+  reference: string,
+  request: IncomingMessage,
+  body: Buffer,
+): PlannedAnswer {
+  if (request.method === 'PUT') {
+    const digest = digestOf(body);
+    const manifest = { bytes: body, mediaType: request.headers['content-type'] ?? '' };
+    state.manifests.set(`${repository}@${reference}`, manifest).set(`${repository}@${digest}`, manifest);
+    return { status: 201, headers: { 'docker-content-digest': digest }, body: Buffer.alloc(0) };
+  }
+  const manifest = state.manifests.get(`${repository}@${reference}`);
+  if (manifest === undefined) {
+    const known = [...state.manifests.keys()].some((key) => key.startsWith(`${repository}@`));
+    return known
+      ? refuse(404, 'MANIFEST_UNKNOWN', 'manifest unknown')
+      : refuse(404, 'NAME_UNKNOWN', 'repository name not known to registry');
+  }
+  const headers = { 'content-type': manifest.mediaType, 'docker-content-digest': digestOf(manifest.bytes) };
+  return { status: 200, headers, body: manifest.bytes };
+}
+
+function answerBlob(
+  state: FakeContent,
+  digest: string,
+  request: IncomingMessage,
+  fault: Fault | undefined,
+): PlannedAnswer {
+  const bytes = state.blobs.get(digest);
+  if (bytes === undefined) return refuse(404, 'BLOB_UNKNOWN', 'blob unknown to registry');
+  const headers = { 'content-type': 'application/octet-stream', 'docker-content-digest': digest };
+  if (request.method === 'HEAD') {
+    return {
+      status: 200,
+      headers: { ...headers, 'content-length': String(bytes.length) },
+      body: Buffer.alloc(0),
+    };
+  }
+  const from = /^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1];
+  if (from === undefined || fault?.kind === 'ignore-range') return { status: 200, headers, body: bytes };
+  const start = Number(from) + (fault?.kind === 'wrong-range' ? 1 : 0);
+  const range = `bytes ${start}-${bytes.length - 1}/${bytes.length}`;
+  return { status: 206, headers: { ...headers, 'content-range': range }, body: bytes.subarray(start) };
+}
+
+function answerUpload(state: FakeContent, url: URL, request: IncomingMessage, body: Buffer): PlannedAnswer {
+  if (request.method === 'POST') {
+    const upload = `${url.pathname}${randomUUID()}`;
+    state.uploads.add(upload);
+    return { status: 202, headers: { location: `${upload}?_state=a%2Bb~c%3D` }, body: Buffer.alloc(0) };
+  }
+  const digest = url.searchParams.get('digest') ?? '';
+  const known = url.search.startsWith('?_state=a%2Bb~c%3D&') && state.uploads.delete(url.pathname);
+  if (!known) return refuse(404, 'BLOB_UPLOAD_UNKNOWN', 'no such upload');
+  if (digest !== digestOf(body)) return refuse(400, 'DIGEST_INVALID', 'digest does not match');
+  state.blobs.set(digest, body);
+  return { status: 201, headers: { 'docker-content-digest': digest }, body: Buffer.alloc(0) };
+}
+
+function json(status: number, document: object): PlannedAnswer {
+  return {
+    status,
+    headers: { 'content-type': 'application/json' },
+    body: Buffer.from(JSON.stringify(document)),
+  };
+}
+
+function refuse(status: number, code: string, message: string): PlannedAnswer {
+  return json(status, { errors: [{ code, message }] });
+}
+
+async function readBody(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,73 @@
+import { once } from 'node:events';
+import { createServer, request } from 'node:http';
+import { createConnection } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { makeCertificates } from '../../registry/certificates.ts';
+import { cleanUp, failureOf, openSource, startRegistry } from './setup.ts';
+
+/** A proxy that leads every host to the given one, and tells what it was asked. */
+async function startProxy(
+  target: string,
+): Promise<{ url: string; asked: string[]; authorizations: unknown[] }> {
+  const asked: string[] = [];
+  const authorizations: unknown[] = [];
+  const [host = '', port = ''] = target.split(':');
+  const server = createServer((incoming, outgoing) => {
+    asked.push(`${incoming.method} ${incoming.url}`);
+    authorizations.push(incoming.headers['proxy-authorization']);
+    const path = new URL(incoming.url ?? '').pathname;
+    request({ host, port, path, headers: { accept: '*/*' } }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
+      answer.pipe(outgoing);
+    }).end();
+  });
+  server.on('connect', (incoming, socket) => {
+    asked.push(`CONNECT ${incoming.url}`);
+    authorizations.push(incoming.headers['proxy-authorization']);
+    const tunnel = createConnection({ host, port: Number(port) }, () => {
+      socket.write('HTTP/1.1 200 OK\r\n\r\n');
+      tunnel.pipe(socket).pipe(tunnel);
+    });
+    for (const end of [tunnel, socket]) end.on('error', () => end.destroy());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  cleanUp(async () => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
+  return { url: `http://us%40er:se%3Acret@127.0.0.1:${address.port}`, asked, authorizations };
+}
+
+const BASIC = `Basic ${Buffer.from('us@er:se:cret').toString('base64')}`;
+
+describe('a proxy', () => {
+  it('is asked for the URL of a plain registry', async () => {
+    const registry = await startRegistry();
+    registry.addImage('app', '1', []);
+    const proxy = await startProxy(registry.host);
+    await openSource('registry.example/app:1', { environment: { HTTP_PROXY: proxy.url } }).getManifest();
+    expect(proxy.asked).toEqual(['GET http://registry.example/v2/app/manifests/1']);
+    expect(proxy.authorizations).toEqual([BASIC]);
+  });
+
+  it('is asked for a tunnel to a registry with TLS, whose certificate is still checked', async () => {
+    const certificates = await makeCertificates();
+    cleanUp(() => certificates.remove());
+    const registry = await startRegistry({ tls: certificates.server });
+    registry.addImage('app', '1', []);
+    const proxy = await startProxy(registry.host);
+    const told = {
+      plainHttp: false,
+      environment: { HTTPS_PROXY: proxy.url, SSL_CERT_FILE: `${certificates.folder}/ca.crt` },
+    };
+    const error = await failureOf(openSource('registry.example/app:1', told).getManifest());
+    expect([error.code, registry.requests]).toEqual(['tls', []]);
+    await openSource('registry.example/app:1', { ...told, tlsVerify: false }).getManifest();
+    expect(new Set(proxy.asked)).toEqual(new Set(['CONNECT registry.example:443']));
+    expect(proxy.authorizations[0]).toBe(BASIC);
+    expect(registry.count(/manifests/)).toBe(1);
+  });
+});
