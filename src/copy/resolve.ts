@@ -64,15 +64,14 @@ function noSuchPlatform(name: string, wanted: Platform, entries: readonly Descri
 }
 
 /**
- * Reads the image that a source's reference stands for on a platform, config included.
- * @throws AtomicError as resolveManifest; `config-invalid`; `platform-missing` when a single image is for another one
+ * Reads what a manifest points at, its layers aside.
+ * @throws AtomicError `config-invalid`; `platform-missing` when a single image is for another platform; `unsupported`
  */
-export async function resolveImage(
+export async function readImage(
   source: ImageSource,
+  resolved: ResolvedManifest,
   platform: Platform,
-  expected: Digest | undefined,
 ): Promise<ResolvedImage> {
-  const resolved = await resolveManifest(source, platform, expected);
   const { manifest } = resolved;
   for (const layer of manifest.layers) checkLayer(layer, source.name);
   const what = `the config of ${source.name}`;
@@ -84,13 +83,9 @@ export async function resolveImage(
       `${what} lists ${config.diffIds.length} DiffIDs for the ${manifest.layers.length} layers of its manifest`,
     );
   }
-  if (
-    config.architecture !== '' &&
-    (config.architecture !== platform.architecture || config.os !== platform.os)
-  ) {
-    throw noSuchPlatform(source.name, platform, [
-      { ...manifest.config, platform: { os: config.os, architecture: config.architecture } },
-    ]);
+  const { os, architecture } = config;
+  if (architecture !== '' && (architecture !== platform.architecture || os !== platform.os)) {
+    throw noSuchPlatform(source.name, platform, [{ ...manifest.config, platform: { os, architecture } }]);
   }
   return { ...resolved, configBytes, config };
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { constants, createReadStream } from 'node:fs';
+import { constants, createReadStream, existsSync } from 'node:fs';
 import { lstat, mkdir, open, readdir, readlink, realpath, rename, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -19,6 +19,7 @@ export function createFiles(exec: Exec): HostFiles {
     replaceSymlink,
     readIfExists,
     exists,
+    standsNow: existsSync,
     isDirectory,
     list,
     readLink,

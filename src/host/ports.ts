@@ -120,6 +120,8 @@ export interface HostFiles {
   readIfExists(path: string, cap: number): Promise<Buffer | undefined>;
   /** Whether anything stands at a path, a broken link included. */
   exists(path: string): Promise<boolean>;
+  /** The same, links followed, for a caller that cannot wait. */
+  standsNow(path: string): boolean;
   /** Whether a folder stands at a path, or a link to one. */
   isDirectory(path: string): Promise<boolean>;
   /** Names in a folder, sorted; empty when there is none. */

@@ -2,11 +2,24 @@ import { AtomicError } from '../errors.ts';
 import type { ImageFacts } from '../container/image-facts.ts';
 import { resolveUser, type ResolvedUser } from '../container/passwd.ts';
 import type { ImageConfig } from '../image/config.ts';
-import { listMounts, WRITABLE_DIRECTORIES } from './generated-mounts.ts';
+import type { JsonRecord } from '../image/json.ts';
+import { listMounts, WRITABLE_DIRECTORIES, type Mount } from './generated-mounts.ts';
 import { normaliseVolume, placeVolumes, type Volume } from './volumes.ts';
 
+/** The parts that depend on the image; the rest is the same for all. */
+export type RuntimeSpec = {
+  readonly process: {
+    readonly user: ResolvedUser;
+    readonly args: readonly string[];
+    readonly env: readonly string[];
+    readonly cwd: string;
+    readonly capabilities: Readonly<Record<string, readonly string[]>>;
+  } & JsonRecord;
+  readonly mounts: readonly Mount[];
+} & JsonRecord;
+
 export interface GeneratedSpec {
-  readonly spec: Readonly<Record<string, unknown>>;
+  readonly spec: RuntimeSpec;
   readonly volumes: readonly Volume[];
   readonly warnings: readonly string[];
 }
@@ -74,13 +87,12 @@ export function generateSpec(input: SpecInput): GeneratedSpec {
       ociVersion: '1.0.2',
       process: {
         terminal: false,
-        user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
+        user,
         args,
         env,
         cwd: normaliseVolume(config.workingDir),
         capabilities: capabilitiesFor(user),
-        // What systemd gives a service; spelled out so that a one-off run has the same.
-        rlimits: [{ type: 'RLIMIT_NOFILE', hard: 524288, soft: 1024 }],
+        // No rlimits: the unit's hold, so that LimitNOFILE= in a drop-in has its effect.
         noNewPrivileges: false,
       },
       root: { path: 'rootfs', readonly: true },

@@ -86,9 +86,11 @@ function ids({ uid, gid }: { readonly uid: number; readonly gid: number }): { us
   return { user: String(uid), group: String(gid) };
 }
 
-/** A path as a field: in double quotes with C escapes where a blank, quote, backslash or control character asks for it. */
+/**
+ * A path as a field: in double quotes where a blank, a quote or a backslash asks for it. Only a quote and a backslash are
+ * escaped: systemd before 250 knows no C escapes. A line break cannot be written and is refused with the template.
+ */
 function quotePath(path: string): string {
-  if (!/[\s"'\\\x00-\x1f\x7f]/.test(path)) return path;
-  const escaped = path.replaceAll(/["\\]/g, (character) => `\\${character}`);
-  return `"${escaped.replaceAll(/[\x00-\x1f\x7f]/g, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`)}"`;
+  if (!/[\s"'\\]/.test(path)) return path;
+  return `"${path.replaceAll(/["\\]/g, (character) => `\\${character}`)}"`;
 }

@@ -63,8 +63,13 @@ describe('formatInfo', () => {
   });
 
   it('adds our keys behind atomic’s', () => {
-    const keys = Object.keys(JSON.parse(formatInfo(info)) as object);
-    expect(keys.slice(-4)).toEqual(['runtime', 'value-sources', 'source', 'manifest-digest']);
+    const document: object = JSON.parse(formatInfo(info));
+    expect(Object.keys(document).slice(-4)).toEqual([
+      'runtime',
+      'value-sources',
+      'source',
+      'manifest-digest',
+    ]);
   });
 
   it('escapes as Python’s json.dumps does', () => {

@@ -112,7 +112,7 @@ WantedBy=multi-user.target
     expect(rendered.spec).toMatchObject({
       process: { capabilities: { bounding: valuesContext().allCapabilities } },
       hooks: { prestart: [{ path: '/bin/true', args: ['true', 'x'] }], poststop: null },
-      linux: { seccomp: { syscalls: [{ names: ['getcwd'] }] } },
+      linux: { seccomp: { syscalls: [{ names: ['kexec_load'] }] } },
     });
     expect(rendered.warnings).toHaveLength(2);
     expect(fileOf(rendered, 'x.service')).toContain('KillSignal=SIGRTMIN+3\n');

@@ -1,24 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import type { Mount } from '../../src/render/generated-mounts.ts';
-import { factPaths, generateSpec, type SpecInput } from '../../src/render/runtime-spec.ts';
+import {
+  factPaths,
+  generateSpec,
+  type GeneratedSpec,
+  type SpecInput,
+} from '../../src/render/runtime-spec.ts';
 import { imageConfig, imageFacts } from './deployment-input.ts';
 
-interface Process {
-  readonly args: readonly string[];
-  readonly env: readonly string[];
-  readonly cwd: string;
-  readonly user: object;
-  readonly capabilities: Readonly<Record<string, readonly string[]>>;
-}
-
-function generate(changes: Partial<SpecInput> = {}): {
-  process: Process;
-  mounts: readonly Mount[];
-  volumes: readonly object[];
-  warnings: readonly string[];
-  spec: object;
-} {
-  const { spec, volumes, warnings } = generateSpec({
+function generate(
+  changes: Partial<SpecInput> = {},
+): GeneratedSpec & Pick<GeneratedSpec['spec'], 'process' | 'mounts'> {
+  const generated = generateSpec({
     config: imageConfig(),
     facts: imageFacts(),
     name: 'x',
@@ -27,13 +20,7 @@ function generate(changes: Partial<SpecInput> = {}): {
     sourceMissing: () => false,
     ...changes,
   });
-  return {
-    spec,
-    volumes,
-    warnings,
-    process: spec['process'] as Process,
-    mounts: spec['mounts'] as readonly Mount[],
-  };
+  return { ...generated, process: generated.spec.process, mounts: generated.spec.mounts };
 }
 
 const destinations = (mounts: readonly Mount[]): string[] => mounts.map(({ destination }) => destination);
@@ -156,8 +143,8 @@ describe('generateSpec', () => {
       ['/run', 'tmpfs'],
       ['/var/cache', 'tmpfs'],
       ['/var/log', 'bind'],
-      ['/var/cache/app', 'bind'],
       ['/run/deep/er', 'bind'],
+      ['/var/cache/app', 'bind'],
     ]);
   });
 });

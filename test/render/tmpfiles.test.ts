@@ -49,17 +49,20 @@ describe('renderTmpfiles', () => {
     expect(render([], { spec: { mounts: null } })).toBeUndefined();
   });
 
-  it('quotes paths with blanks, quotes, backslashes and control characters, and doubles percent signs', () => {
-    expect(render(['/a b', `/q"'`, '/back\\slash', '/new\nline', '/100%'])).toBe(
+  it('quotes paths with blanks, quotes and backslashes, and doubles percent signs', () => {
+    expect(render(['/a b', `/q"'`, '/back\\slash', '/100%'])).toBe(
       [
         'd    "/a b"   0700 0 7 - -',
         `d    "/q\\"'"   0700 0 7 - -`,
         'd    "/back\\\\slash"   0700 0 7 - -',
-        'd    "/new\\x0aline"   0700 0 7 - -',
         'd    /100%%   0700 0 7 - -',
         '',
       ].join('\n'),
     );
+  });
+
+  it('refuses a path with a line break', () => {
+    expect(() => render(['/new\nline'])).toThrow(expect.objectContaining({ code: 'value-invalid' }));
   });
 
   it('fills a volume from the image where the image has the directory, and makes an empty one else', () => {

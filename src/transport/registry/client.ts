@@ -3,7 +3,7 @@ import { isAtomicError } from '../../errors.ts';
 import type { RegistryImage } from '../../image/reference.ts';
 import { TOKEN_BYTES } from '../../limits.ts';
 import { readAll } from '../../stream/read-all.ts';
-import { Authorizer, withAuthorization } from './auth.ts';
+import { Authorizer, withAuthorization, type AuthorizerOptions } from './auth.ts';
 import { createConnections } from './connections.ts';
 import { findEndpoint } from './endpoint.ts';
 import { explain, type Task } from './explain.ts';
@@ -74,22 +74,9 @@ export function createClient(
       registry,
       scope: `repository:${repository}:${access}`,
       findCredentials: async () => options.credentials ?? findCredentials({ ...options, domain, repository }),
-      fetchToken,
+      fetchToken: createTokenFetch(follow, image, retries),
     });
     return { registry, send: withAuthorization(follow, authorizer, registry) };
-  }
-
-  async function fetchToken(url: URL, authorization: string | undefined): Promise<Uint8Array> {
-    const headers = authorization === undefined ? {} : { authorization };
-    try {
-      return await retryPassing(async () => {
-        const answer = await expectStatus(await follow({ method: 'GET', url, headers, signal }), [200]);
-        return readBody(answer, TOKEN_BYTES);
-      }, retries);
-    } catch (error) {
-      const text = `get a token for ${formatImage(image)} from ${showUrl(url)}`;
-      throw explain(error, { text, kind: 'token', domain, signal });
-    }
   }
 
   function explainFor(error: unknown, { doing, kind }: Pick<Call, 'doing' | 'kind'>): unknown {
@@ -124,6 +111,27 @@ export function createClient(
       }),
     explain: explainFor,
     close: () => connections.close(),
+  };
+}
+
+/** What asks a token server; the calls that wait for a token do not try it again. */
+function createTokenFetch(
+  send: Send,
+  image: RegistryImage,
+  retries: RetryContext,
+): AuthorizerOptions['fetchToken'] {
+  const { signal } = retries;
+  return async (url, authorization) => {
+    const headers = authorization === undefined ? {} : { authorization };
+    try {
+      return await retryPassing(async () => {
+        const answer = await expectStatus(await send({ method: 'GET', url, headers, signal }), [200]);
+        return readBody(answer, TOKEN_BYTES);
+      }, retries);
+    } catch (error) {
+      const text = `get a token for ${formatImage(image)} from ${showUrl(url)}`;
+      throw explain(error, { text, kind: 'token', domain: image.domain, signal });
+    }
   };
 }
 

@@ -28,8 +28,7 @@ export async function findEndpoint(
   } catch (error) {
     if (!(error instanceof ConnectionFailure) || signal?.aborted === true) throw error;
     // Without a port in the name, plain HTTP is on another port, and nothing need listen on this one.
-    const elsewhere = secure.port === '' && error.code === 'ECONNREFUSED';
-    if (elsewhere || isWithoutTls(error)) return plain;
+    if (isWithoutTls(error) || error.code === 'ECONNREFUSED') return plain;
     throw error;
   }
 }

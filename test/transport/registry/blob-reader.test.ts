@@ -123,13 +123,14 @@ describe('a blob', () => {
   it('fails when its source is closed', async () => {
     const registry = await startRegistry();
     registry.addFault(/blobs/, { kind: 'stall', after: 1000 });
-    const source = openSource(`${registry.host}/app:1`);
+    const events: ProgressEvent[] = [];
+    const source = openSource(`${registry.host}/app:1`, { events });
     const stream = await source.getBlob(registry.addBlob(BLOB));
     await once(stream, 'data');
     const failed = new Promise((resolve) => stream.once('error', resolve));
     await source.close();
     expect(await failed).toMatchObject({ code: 'registry-unreachable' });
-    expect(registry.count(/blobs/)).toBe(1);
+    expect([registry.count(/blobs/), events]).toEqual([1, []]);
   });
 });
 

@@ -106,6 +106,18 @@ describe('TLS', () => {
     expect(registry.count(/manifests/)).toBe(1);
   });
 
+  it('shows our certificate to no other host', async () => {
+    const other = await startRegistry({ tls: { ...certificates.server, ca: certificates.authority } });
+    const registry = await startRegistry({ tls: certificates.server });
+    registry.addFault(/manifests/, { kind: 'redirect', to: `${other.origin}/v2/app/manifests/1` });
+    const told = {
+      plainHttp: false,
+      certDir: await certDir(['ca.crt', 'ca.crt'], ['client.crt', 'me.cert'], ['client.key', 'me.key']),
+    };
+    await failureOf(openSource(`${registry.host}/app:1`, told).getManifest());
+    expect([registry.count(/manifests/) > 0, other.requests]).toEqual([true, []]);
+  });
+
   it('is not checked when that was asked for, and not needed either', async () => {
     const secure = await startRegistry({ tls: certificates.server });
     const plain = await startRegistry();

@@ -110,6 +110,14 @@ describe('a failing registry', () => {
     expect(message.length).toBeLessThan(4000);
   });
 
+  it('may refuse with a message that never ends', async () => {
+    const registry = await startRegistry();
+    registry.addFault(/manifests/, { kind: 'endless' });
+    expect((await failureOf(openSource(`${registry.host}/app:1`).getManifest())).code).toBe(
+      'manifest-unknown',
+    );
+  });
+
   it('that answers HTML is quoted with nothing of it', async () => {
     const registry = await startRegistry();
     registry.addFault(/manifests/, { kind: 'status', status: 404, body: '<html>not here</html>' });

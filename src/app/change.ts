@@ -1,0 +1,116 @@
+/** What every change of a container has in common: its lock, the end of an earlier one that was cut off, its transaction. */
+import { join } from 'node:path';
+import { AtomicError } from '../errors.ts';
+import type { ContainerName } from '../container/name.ts';
+import { applyPlan, recoverJournal } from '../transaction/apply.ts';
+import type { StepContext } from '../transaction/context.ts';
+import { readJournal } from '../transaction/journal.ts';
+import { describeStep, type Plan } from '../transaction/plan.ts';
+import type { App } from './context.ts';
+import { containerLockPath, journalFolder, linkPath, tmpfilesPath, trashPath, unitPath } from './layout.ts';
+import type { Places, Present } from './plan-change.ts';
+import type { StagedDeployment } from './stage-deployment.ts';
+
+/** Seconds that a service has to stay up after its start before a change counts as done. */
+export const SETTLE_SECONDS = 5;
+
+/** What a change would do, as `--dry-run` gives it. */
+export interface Preview {
+  readonly name: ContainerName;
+  readonly image: string;
+  readonly digest: string;
+  readonly files: readonly { readonly path: string; readonly mode: string; readonly content: string }[];
+  readonly steps: readonly string[];
+}
+
+export function placesOf(app: App, name: ContainerName): Places {
+  return {
+    name,
+    link: linkPath(app, name),
+    unit: unitPath(app, name),
+    tmpfiles: tmpfilesPath(app, name),
+    trash: (what) => trashPath(app, name, what),
+  };
+}
+
+/** Whether the container's unit and tmpfiles configuration are on the host, and its service runs. */
+export async function readPresent(
+  app: App,
+  name: ContainerName,
+): Promise<Omit<Present, 'hostFilesToRemove'>> {
+  const places = placesOf(app, name);
+  const hasUnit = await app.files.exists(places.unit);
+  return {
+    hasUnit,
+    hasTmpfiles: await app.files.exists(places.tmpfiles),
+    active: hasUnit && (await app.services.state(name)).active,
+  };
+}
+
+/** @throws AtomicError `not-root` */
+export function requireRoot(app: App, what: string): void {
+  if (app.identity.uid === 0) return;
+  throw new AtomicError(
+    'not-root',
+    `Cannot ${what}: system containers belong to root, and this is uid ${app.identity.uid}`,
+    {
+      hint: 'Run it as root, for example with sudo.',
+    },
+  );
+}
+
+/**
+ * Holds a container's lock while `work` runs; before that, undoes an earlier change that died with its process.
+ * @throws AtomicError `busy` when another process is changing the container
+ */
+export async function withContainerLock<T>(
+  app: App,
+  name: ContainerName,
+  work: () => Promise<T>,
+): Promise<T> {
+  const lock = await app.locks.acquire(containerLockPath(app, name), 'exclusive', app.lockWaitMs);
+  try {
+    const journal = await readJournal(join(journalFolder(app), `${name}.jsonl`), app.files);
+    if (journal !== undefined) {
+      const outcome = await recoverJournal(journal, stepContext(app));
+      app.report({
+        event: 'notice',
+        text: `The ${journal.plan.action} of ${name} by process ${journal.pid} was cut off: it is ${outcome} now`,
+      });
+    }
+    return await work();
+  } finally {
+    await lock.release();
+  }
+}
+
+export async function carryOut(app: App, plan: Plan): Promise<void> {
+  await applyPlan(plan, journalFolder(app), stepContext(app));
+}
+
+function stepContext(app: App): StepContext {
+  return { files: app.files, services: app.services, report: app.report, signal: app.signal };
+}
+
+/** Every file that a plan would write, and its steps in words. */
+export function previewOf(plan: Plan, staged: StagedDeployment): Preview {
+  const octal = (mode: number): string => mode.toString(8).padStart(4, '0');
+  const deployment = staged.files.map(({ path, mode, content }) => ({
+    path: join(staged.path, path),
+    mode: octal(mode),
+    content,
+  }));
+  const host = plan.steps.flatMap((step) => {
+    if (step.kind === 'create-file' || step.kind === 'replace-file') {
+      return [{ path: step.path, mode: octal(step.mode), content: step.content }];
+    }
+    return [];
+  });
+  return {
+    name: staged.name,
+    image: staged.info.image,
+    digest: staged.image.digest,
+    files: [...deployment, ...host, ...staged.hostFiles.preview],
+    steps: plan.steps.filter(({ kind }) => kind !== 'reload-when-undone').map(describeStep),
+  };
+}

@@ -1,0 +1,72 @@
+/** The containers that are installed: what their deployments say of themselves. */
+import { basename, join } from 'node:path';
+import { AtomicError } from '../errors.ts';
+import { parseInfo, type ContainerInfo } from '../container/info.ts';
+import { parseContainerName, type ContainerName } from '../container/name.ts';
+import { OWN_JSON_BYTES } from '../limits.ts';
+import type { App } from './context.ts';
+import { deploymentPath, linkPath, otherSlot, type Slot } from './layout.ts';
+
+export interface Deployment {
+  readonly slot: Slot;
+  readonly path: string;
+  readonly info: ContainerInfo;
+}
+
+export interface Container {
+  readonly name: ContainerName;
+  /** The one that its link points at. */
+  readonly current: Deployment;
+}
+
+/** Reads an installed container; undefined when there is none of that name. */
+export async function findContainer(app: App, name: ContainerName): Promise<Container | undefined> {
+  const target = await app.files.readLink(linkPath(app, name));
+  if (target === undefined) return undefined;
+  // On a host that is booted from ostree, atomic's links go through /ostree/deploy: only the last part is ours to read.
+  const slot = ([0, 1] as const).find((candidate) => basename(target) === `${name}.${candidate}`);
+  if (slot === undefined) return undefined;
+  const current = await readDeployment(app, name, slot);
+  return current === undefined ? undefined : { name, current };
+}
+
+/** @throws AtomicError `container-not-found` */
+export async function getContainer(app: App, name: ContainerName): Promise<Container> {
+  const container = await findContainer(app, name);
+  if (container !== undefined) return container;
+  throw new AtomicError('container-not-found', `System container '${name}' is not installed`, {
+    hint: 'atomic-ts containers list --all shows those that are.',
+  });
+}
+
+/** The deployment in one of a container's two places; undefined when that is empty. */
+export async function readDeployment(
+  app: App,
+  name: ContainerName,
+  slot: Slot,
+): Promise<Deployment | undefined> {
+  const path = deploymentPath(app, name, slot);
+  const file = join(path, 'info');
+  const text = await app.files.readIfExists(file, OWN_JSON_BYTES);
+  return text === undefined ? undefined : { slot, path, info: parseInfo(text.toString('utf8'), file) };
+}
+
+export async function readOtherDeployment(app: App, container: Container): Promise<Deployment | undefined> {
+  return readDeployment(app, container.name, otherSlot(container.current.slot));
+}
+
+/** All containers, by name; one whose info cannot be read is told of and left out. */
+export async function listContainers(app: App): Promise<Container[]> {
+  const containers: Container[] = [];
+  for (const entry of await app.files.list(app.paths.checkouts)) {
+    if (entry.startsWith('.')) continue;
+    try {
+      const container = await findContainer(app, parseContainerName(entry));
+      if (container !== undefined) containers.push(container);
+    } catch (error) {
+      if (!(error instanceof AtomicError)) throw error;
+      if (error.code !== 'name-invalid') app.report({ event: 'warning', text: error.message });
+    }
+  }
+  return containers;
+}

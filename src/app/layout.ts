@@ -1,0 +1,53 @@
+/** Where things stand below the checkouts. `NAME`, `NAME.0` and `NAME.1` are atomic's; the rest is ours. */
+import { join } from 'node:path';
+import type { ContainerName } from '../container/name.ts';
+import type { App } from './context.ts';
+
+/** Which of a container's two places a deployment has. */
+export type Slot = 0 | 1;
+
+export function otherSlot(slot: Slot): Slot {
+  return slot === 0 ? 1 : 0;
+}
+
+export function deploymentPath(app: App, name: ContainerName, slot: Slot): string {
+  return join(app.paths.checkouts, `${name}.${slot}`);
+}
+
+/** The link to the deployment in use. */
+export function linkPath(app: App, name: ContainerName): string {
+  return join(app.paths.checkouts, name);
+}
+
+export function unitPath(app: App, name: ContainerName): string {
+  return join(app.paths.units, `${name}.service`);
+}
+
+export function tmpfilesPath(app: App, name: ContainerName): string {
+  return join(app.paths.tmpfiles, `${name}.conf`);
+}
+
+/** Ours, and nobody else's to look into: trees in the making may hold setuid programs. */
+function ownFolder(app: App, name: string): string {
+  return join(app.paths.checkouts, '.atomic-ts', name);
+}
+
+export function journalFolder(app: App): string {
+  return ownFolder(app, 'journal');
+}
+
+export function stagingFolder(app: App): string {
+  return ownFolder(app, 'staging');
+}
+
+export function trashPath(app: App, name: ContainerName, what: string): string {
+  return join(ownFolder(app, 'trash'), `${name}.${what}`);
+}
+
+export function containerLockPath(app: App, name: ContainerName): string {
+  return join(ownFolder(app, 'locks'), `container-${name}`);
+}
+
+export function storeLockPath(app: App): string {
+  return join(ownFolder(app, 'locks'), 'store');
+}

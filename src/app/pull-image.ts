@@ -1,0 +1,145 @@
+import { statSync } from 'node:fs';
+import { AtomicError } from '../errors.ts';
+import { importLayers } from '../copy/import.ts';
+import { readImage, resolveManifest, type ResolvedManifest } from '../copy/resolve.ts';
+import { formatReference, parseReference, type ImageReference } from '../image/reference.ts';
+import type { Platform } from '../image/platform.ts';
+import { withTag } from '../store/names.ts';
+import type { StoredImage } from '../store/image-store.ts';
+import { openSource, type OpenOptions } from '../transport/open.ts';
+import type { App } from './context.ts';
+
+/** How a registry is spoken to, as options of a command give it. */
+export interface RegistryAccess {
+  readonly tlsVerify?: boolean;
+  /** `USER[:PASSWORD]` */
+  readonly credentials?: { readonly username: string; readonly password: string };
+  readonly authFile?: string;
+  readonly certDir?: string;
+}
+
+export interface PulledImage {
+  readonly image: StoredImage;
+  /** Whether the store has another image under this name than before. */
+  readonly changed: boolean;
+  readonly layersFetched: number;
+}
+
+/** Reads an image as it was typed; says which way `oci:NAME` was taken. */
+export function readReference(text: string): ImageReference {
+  return parseReference(text, (path) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false);
+}
+
+export function platformOf(app: App): Platform {
+  const { architecture, variant } = app.identity;
+  return { os: 'linux', architecture, ...(variant === undefined ? {} : { variant }) };
+}
+
+export function openOptions(app: App, access: RegistryAccess): OpenOptions {
+  return {
+    ...access,
+    userAgent: app.userAgent,
+    report: app.report,
+    signal: app.signal,
+    environment: app.environment,
+  };
+}
+
+/**
+ * Brings an image into the store, or finds that it is there: then only its manifest was asked for.
+ * @throws AtomicError of the transport, the engine and the store
+ */
+export async function pullImage(
+  app: App,
+  reference: ImageReference,
+  access: RegistryAccess,
+): Promise<PulledImage> {
+  tellReading(app, reference);
+  const { source, imageName } = await openSource(reference, openOptions(app, access));
+  const lock = await app.locks.acquire(storeLock(app), 'shared', app.lockWaitMs);
+  try {
+    const platform = platformOf(app);
+    const resolved = await resolveManifest(source, platform, digestOfReference(reference));
+    const { digest, manifest } = resolved;
+    const before = await app.store.find(imageName);
+    app.report({ event: 'resolved', image: imageName, digest, layers: manifest.layers.length });
+    if (before?.digest === digest && (await isComplete(app, resolved))) {
+      return { image: before, changed: false, layersFetched: 0 };
+    }
+    const image = await readImage(source, resolved, platform);
+    await app.store.repository.ensure();
+    const outcome = await importLayers(source, image, app.store, app.report, app.signal);
+    if (outcome.devicesLeftOut > 0) {
+      app.report({
+        event: 'warning',
+        text: `${outcome.devicesLeftOut} device nodes or FIFOs of the image are left out: ostree does not store them`,
+      });
+    }
+    const stored = await app.store.commitImage({
+      name: withTag(imageName),
+      source: formatReference(reference),
+      digest,
+      manifestBytes: resolved.raw.bytes,
+      configDigest: manifest.config.digest,
+      configBytes: image.configBytes,
+    });
+    return { image: stored, changed: true, layersFetched: outcome.fetched };
+  } finally {
+    await lock.release();
+    await source.close();
+  }
+}
+
+function storeLock(app: App): string {
+  return `${app.paths.checkouts}/.atomic-ts/locks/store`;
+}
+
+function tellReading(app: App, reference: ImageReference): void {
+  if (reference.transport === 'docker' && !reference.image.qualified) {
+    app.report({
+      event: 'notice',
+      text: `The image \`${reference.image.given}\` is not fully qualified: it is pulled from ${reference.image.domain}`,
+    });
+  }
+}
+
+function digestOfReference(reference: ImageReference): StoredImage['digest'] | undefined {
+  return reference.transport === 'docker' ? reference.image.digest : undefined;
+}
+
+/** Whether the store has all layers of a manifest, and the config with the DiffIDs they were checked against. */
+async function isComplete(app: App, { manifest }: ResolvedManifest): Promise<boolean> {
+  for (const { digest } of [...manifest.layers, manifest.config]) {
+    if ((await app.store.findLayer(digest)) === undefined) return false;
+  }
+  return true;
+}
+
+/**
+ * The image for a container: from the store when it is there under that name, else pulled. A file or folder is always
+ * read again, since it is at hand and may have changed.
+ * @param always pull a registry's image even when the store has one of its name
+ */
+export async function findOrPull(
+  app: App,
+  text: string,
+  access: RegistryAccess,
+  always: boolean,
+): Promise<StoredImage> {
+  const stored = always ? undefined : await app.store.find(text);
+  if (stored !== undefined) return stored;
+  const reference = readReference(text);
+  if (!always && reference.transport === 'docker') {
+    const known = await app.store.find(reference.image.given);
+    if (known !== undefined) return known;
+  }
+  const { image } = await pullImage(app, reference, access);
+  return image;
+}
+
+/** @throws AtomicError `image-not-found` */
+export function imageNotInStore(name: string): AtomicError {
+  return new AtomicError('image-not-found', `The image ${name} is not in the local storage`, {
+    hint: `Pull it first: atomic-ts pull ${name}`,
+  });
+}

@@ -1,0 +1,66 @@
+import { join } from 'node:path';
+import { AtomicError } from '../errors.ts';
+import type { ContainerName } from '../container/name.ts';
+import { EXPORT_FILE_BYTES } from '../limits.ts';
+import type { App } from './context.ts';
+import { carryOut, placesOf, readPresent, requireRoot, withContainerLock } from './change.ts';
+import { findContainer, readOtherDeployment, type Deployment } from './containers.ts';
+import { hostFilesOfDeployment, hostFilesToRemove } from './host-files.ts';
+import { deploymentPath } from './layout.ts';
+import { planSwitch } from './plan-change.ts';
+
+export interface RollbackOutcome {
+  readonly name: ContainerName;
+  readonly image: string;
+  readonly digest: string | undefined;
+  readonly deployment: string;
+}
+
+/**
+ * Takes a container back to its other deployment, as that was: its files are put back as they lie there, not made anew.
+ * @throws AtomicError `deployment-missing`; on any other the container is as it was before
+ */
+export async function rollBackContainer(
+  app: App,
+  name: ContainerName,
+  settleMs: number,
+): Promise<RollbackOutcome> {
+  requireRoot(app, 'roll a system container back');
+  return withContainerLock(app, name, async () => {
+    app.report({ event: 'step', text: `Attempting to roll back system container: ${name}` });
+    const container = await findContainer(app, name);
+    const other = container === undefined ? undefined : await readOtherDeployment(app, container);
+    if (container === undefined || other === undefined) {
+      const place = container === undefined ? 0 : container.current.slot === 0 ? 1 : 0;
+      throw new AtomicError(
+        'deployment-missing',
+        `Error: Cannot find a previous deployment to rollback located at ${deploymentPath(app, name, place)}`,
+        { hint: 'A container has one after its first update.' },
+      );
+    }
+    app.report({ event: 'step', text: `Rolling back container ${name} to the checkout at ${other.path}` });
+    const removal = await hostFilesToRemove(app, container.current.info);
+    for (const text of removal.messages) app.report({ event: 'step', text });
+    const hostFiles = await hostFilesOfDeployment(app, other, removal);
+    const next = {
+      path: other.path,
+      unit: other.info.hasContainerService ? await readOwn(app, other, `${name}.service`) : undefined,
+      tmpfiles: await readOwn(app, other, `tmpfiles-${name}.conf`),
+      hostFiles,
+      dropRootfs: false,
+    };
+    const present = { ...(await readPresent(app, name)), hostFilesToRemove: removal.paths };
+    const steps = planSwitch(placesOf(app, name), present, next, { staged: undefined, settleMs });
+    await carryOut(app, { action: 'rollback', container: name, steps });
+    return {
+      name,
+      image: other.info.image,
+      digest: other.info.manifestDigest ?? other.info.revision,
+      deployment: other.path,
+    };
+  });
+}
+
+async function readOwn(app: App, { path }: Deployment, file: string): Promise<string | undefined> {
+  return (await app.files.readIfExists(join(path, file), EXPORT_FILE_BYTES))?.toString('utf8');
+}

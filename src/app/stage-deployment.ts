@@ -1,0 +1,196 @@
+/**
+ * Makes a deployment next to its place: the image's tree and the files rendered for it. Nothing of the host knows of it
+ * yet; a plan puts it in place, or it is thrown away.
+ */
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { readExports, type Exports } from '../container/exports.ts';
+import { readImageFacts } from '../container/image-facts.ts';
+import { formatInfo, type ContainerInfo } from '../container/info.ts';
+import type { ContainerName } from '../container/name.ts';
+import { hexOf } from '../image/digest.ts';
+import type { StoredValues } from '../container/stored-values.ts';
+import { EXPORT_FILE_BYTES } from '../limits.ts';
+import { renderDeployment, type DeploymentFile, type RenderedDeployment } from '../render/bundle.ts';
+import { factPaths } from '../render/runtime-spec.ts';
+import { checkoutLayers } from '../store/checkout.ts';
+import type { StoredImage } from '../store/image-store.ts';
+import type { OciRuntime } from '../service/oci-runtime.ts';
+import type { App } from './context.ts';
+import type { Deployment } from './containers.ts';
+import { planHostFilesOf, type PlannedHostFiles } from './host-files.ts';
+import { deploymentPath, stagingFolder, tmpfilesPath, type Slot } from './layout.ts';
+
+export interface StageRequest {
+  readonly name: ContainerName;
+  readonly slot: Slot;
+  readonly image: StoredImage;
+  readonly runtime: OciRuntime;
+  readonly set: Readonly<Record<string, string>>;
+  /** The deployment that this one follows; undefined for a first installation. */
+  readonly previous: Deployment | undefined;
+}
+
+export interface StagedDeployment {
+  readonly name: ContainerName;
+  readonly slot: Slot;
+  readonly image: StoredImage;
+  /** Where it stands now, and where it belongs. */
+  readonly stagedAt: string;
+  readonly path: string;
+  /** Files of the deployment, `info` included, by their paths inside it. */
+  readonly files: readonly { readonly path: string; readonly mode: number; readonly content: string }[];
+  readonly unit: DeploymentFile | undefined;
+  readonly tmpfiles: DeploymentFile | undefined;
+  readonly hasService: boolean;
+  readonly hostFiles: PlannedHostFiles;
+  readonly info: ContainerInfo;
+  discard(): Promise<void>;
+}
+
+/**
+ * Checks out, reads /exports, renders, and writes the deployment's own files.
+ * @throws AtomicError of any of these; nothing is left then
+ */
+export async function stageDeployment(app: App, request: StageRequest): Promise<StagedDeployment> {
+  const { name, slot, image } = request;
+  const stagedAt = join(stagingFolder(app), `${name}.${process.pid}`);
+  const path = deploymentPath(app, name, slot);
+  const discard = (): Promise<void> => app.files.removeTree(stagedAt);
+  try {
+    await app.files.makeDirectory(stagingFolder(app), 0o700);
+    await discard();
+    await app.files.makeDirectory(stagedAt, 0o755);
+    const layers = image.manifest.layers.map(({ digest }) => digest);
+    const rootfs = join(stagedAt, 'rootfs');
+    await checkoutLayers(app.exec, app.store.repository, layers, rootfs, { scratch: stagingFolder(app) });
+    const exports = await readExports(rootfs);
+    if (!exports.present) warnOfDefaults(app, path);
+    const rendered = await render(app, request, path, rootfs, exports);
+    for (const text of rendered.warnings) app.report({ event: 'warning', text });
+    const hostFiles = await planHostFilesOf(app, {
+      rootfs,
+      place: join(path, 'rootfs'),
+      exports,
+      rendered,
+      previous: request.previous,
+    });
+    const info = describe(request, rendered, exports, hostFiles);
+    const files = [
+      ...rendered.files.map(({ path: file, mode, content }) => ({ path: file, mode, content })),
+      { path: 'info', mode: 0o644, content: formatInfo(info) },
+    ];
+    for (const { path: file, mode, content } of files) {
+      await app.files.writeFileAtomic(join(stagedAt, file), content, mode, { fsync: false });
+    }
+    const byRole = (role: DeploymentFile['role']): DeploymentFile | undefined =>
+      rendered.files.find((file) => file.role === role);
+    return {
+      name,
+      slot,
+      image,
+      stagedAt,
+      path,
+      files,
+      unit: byRole('unit'),
+      tmpfiles: byRole('tmpfiles'),
+      hasService: rendered.hasService,
+      hostFiles,
+      info,
+      discard,
+    };
+  } catch (error) {
+    await discard();
+    throw error;
+  }
+}
+
+function warnOfDefaults(app: App, path: string): void {
+  app.report({
+    event: 'notice',
+    text: `/exports directory not found.  Default config files will be generated in ${path}`,
+  });
+}
+
+async function render(
+  app: App,
+  request: StageRequest,
+  path: string,
+  rootfs: string,
+  exports: Exports,
+): Promise<RenderedDeployment> {
+  const { name, image, runtime, previous } = request;
+  const config = await app.store.readConfig(image);
+  const previousTmpfiles = await readPreviousTmpfiles(app, request);
+  const { runDirectory, confDirectory, stateDirectory } = app.paths;
+  return renderDeployment({
+    name,
+    deploymentDirectory: path,
+    rootfs: join(path, 'rootfs'),
+    remote: false,
+    exports,
+    config,
+    facts: await readImageFacts(rootfs, factPaths(config)),
+    selinux: app.files.standsNow('/sys/fs/selinux/enforce'),
+    sourceMissing: (source) => !app.files.standsNow(source),
+    ...(previousTmpfiles === undefined ? {} : { previousTmpfiles }),
+    templates: await app.loadTemplates(),
+    values: {
+      runtime: runtime.path,
+      runtimeFeatures: runtime.features,
+      imageName: displayName(image),
+      imageId: hexOf(image.digest),
+      set: request.set,
+      ...(previous === undefined
+        ? {}
+        : { stored: storedValues(previous.info) }),
+      identity: app.identity,
+      directories: { run: runDirectory, conf: confDirectory, state: stateDirectory },
+      allCapabilities: await app.readKernelCapabilities(),
+      program: app.program,
+      uuid: randomUUID,
+    },
+  });
+}
+
+function storedValues({ values, valueSources }: ContainerInfo): StoredValues {
+  return { values, ...(valueSources === undefined ? {} : { sources: valueSources }) };
+}
+
+async function readPreviousTmpfiles(app: App, { name, previous }: StageRequest): Promise<string | undefined> {
+  if (previous === undefined) return undefined;
+  return (await app.files.readIfExists(tmpfilesPath(app, name), EXPORT_FILE_BYTES))?.toString('utf8');
+}
+
+/** The name as atomic wrote it: `:latest` is not spelled out. */
+export function displayName({ name }: StoredImage): string {
+  return name.replace(/:latest$/, '');
+}
+
+function describe(
+  { image, runtime }: StageRequest,
+  rendered: RenderedDeployment,
+  exports: Exports,
+  hostFiles: PlannedHostFiles,
+): ContainerInfo {
+  return {
+    image: displayName(image),
+    revision: hexOf(image.digest),
+    ostreeCommit: image.commit,
+    created: Math.floor(Date.now() / 1000),
+    values: rendered.values,
+    hasContainerService: rendered.hasService,
+    installedFiles: hostFiles.owned.map(({ path }) => path),
+    installedFilesChecksum: Object.fromEntries(hostFiles.owned.map(({ path, checksum }) => [path, checksum])),
+    installedFilesTemplate: exports.manifest.installedFilesTemplate,
+    renameInstalledFiles: rendered.renameFiles,
+    rpmInstalled: undefined,
+    systemPackage: 'no',
+    remote: undefined,
+    useLinks: exports.manifest.useLinks,
+    runtime: runtime.path,
+    valueSources: rendered.sources,
+    source: image.source,
+    manifestDigest: image.digest,
+  };
+}

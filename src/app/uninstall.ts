@@ -1,0 +1,51 @@
+import { AtomicError } from '../errors.ts';
+import type { ContainerName } from '../container/name.ts';
+import { describeStep } from '../transaction/plan.ts';
+import type { App } from './context.ts';
+import { carryOut, placesOf, readPresent, requireRoot, withContainerLock } from './change.ts';
+import { findContainer } from './containers.ts';
+import { hostFilesToRemove } from './host-files.ts';
+import { deploymentPath } from './layout.ts';
+import { planUninstall } from './plan-change.ts';
+
+export interface UninstallOutcome {
+  readonly name: ContainerName;
+  readonly image: string;
+  /** What was done, or would be. */
+  readonly steps: readonly string[];
+}
+
+/**
+ * Takes a container off the host: its service, its files, both deployments. Its image stays in the store, what it wrote
+ * below STATE_DIRECTORY stays as well.
+ * @throws AtomicError `container-not-found`; on any other the container is as it was before
+ */
+export async function uninstallContainer(
+  app: App,
+  name: ContainerName,
+  dryRun: boolean,
+): Promise<UninstallOutcome> {
+  requireRoot(app, 'uninstall a system container');
+  return withContainerLock(app, name, async () => {
+    const container = await findContainer(app, name);
+    if (container === undefined) {
+      throw new AtomicError(
+        'container-not-found',
+        `Unable to find '${name}' in the following backends: ostree`,
+        {
+          hint: 'atomic-ts containers list --all shows what is installed.',
+        },
+      );
+    }
+    const removal = await hostFilesToRemove(app, container.current.info);
+    const present = { ...(await readPresent(app, name)), hostFilesToRemove: removal.paths };
+    const deployments = ([0, 1] as const).map((slot) => deploymentPath(app, name, slot));
+    const steps = planUninstall(placesOf(app, name), present, deployments);
+    if (!dryRun) {
+      await carryOut(app, { action: 'uninstall', container: name, steps });
+      for (const text of removal.messages) app.report({ event: 'step', text });
+    }
+    const shown = steps.filter(({ kind }) => kind !== 'reload-when-undone').map(describeStep);
+    return { name, image: container.current.info.image, steps: shown };
+  });
+}

@@ -1,0 +1,126 @@
+import type { ContainerName } from '../container/name.ts';
+import { hexOf } from '../image/digest.ts';
+import { findRuntime } from '../service/oci-runtime.ts';
+import type { StoredImage } from '../store/image-store.ts';
+import type { App } from './context.ts';
+import {
+  carryOut,
+  placesOf,
+  previewOf,
+  readPresent,
+  requireRoot,
+  withContainerLock,
+  type Preview,
+} from './change.ts';
+import { checkStagedUnit } from './check-unit.ts';
+import { getContainer, type Container } from './containers.ts';
+import { hostSideOf } from './install.ts';
+import { deploymentPath, otherSlot } from './layout.ts';
+import { planSwitch } from './plan-change.ts';
+import { findOrPull, imageNotInStore, pullImage, readReference, type RegistryAccess } from './pull-image.ts';
+import { displayName, stageDeployment } from './stage-deployment.ts';
+
+export interface UpdateRequest {
+  readonly name: ContainerName;
+  readonly set: Readonly<Record<string, string>>;
+  /** Another image to take the container to. */
+  readonly rebase: string | undefined;
+  /** Ask the image's source for a newer one first. */
+  readonly pull: boolean;
+  readonly settleMs: number;
+  readonly dryRun: boolean;
+  readonly access: RegistryAccess;
+}
+
+export type UpdateOutcome =
+  | {
+      readonly kind: 'unchanged';
+      readonly name: ContainerName;
+      readonly image: string;
+      readonly digest: string;
+    }
+  | { readonly kind: 'preview'; readonly preview: Preview }
+  | {
+      readonly kind: 'updated';
+      readonly name: ContainerName;
+      readonly image: string;
+      readonly digest: string;
+      readonly previousDigest: string | undefined;
+      readonly deployment: string;
+    };
+
+/**
+ * Takes a container to a newer image, to another one, or to other values. Without a change of either, nothing happens.
+ * @throws AtomicError; the container is then as it was before, and runs if it ran
+ */
+export async function updateContainer(app: App, request: UpdateRequest): Promise<UpdateOutcome> {
+  requireRoot(app, 'update a system container');
+  return withContainerLock(app, request.name, async () => {
+    const container = await getContainer(app, request.name);
+    const image = await chooseImage(app, container, request);
+    if (isUnchanged(container, image, request)) {
+      return { kind: 'unchanged', name: request.name, image: displayName(image), digest: image.digest };
+    }
+    return switchTo(app, container, image, request);
+  });
+}
+
+/** The image that the container is to have, pulled where that was asked for. */
+async function chooseImage(app: App, { current }: Container, request: UpdateRequest): Promise<StoredImage> {
+  if (request.rebase !== undefined) return findOrPull(app, request.rebase, request.access, request.pull);
+  const { image, source } = current.info;
+  // An image whose name holds a digest can have no newer one.
+  if (request.pull && !image.includes('@')) {
+    return (await pullImage(app, readReference(source ?? image), request.access)).image;
+  }
+  const stored = await app.store.find(image);
+  if (stored === undefined) throw imageNotInStore(image);
+  return stored;
+}
+
+function isUnchanged({ current }: Container, image: StoredImage, request: UpdateRequest): boolean {
+  const { info } = current;
+  const sameValues = Object.entries(request.set).every(([key, value]) => String(info.values[key]) === value);
+  const sameName = request.rebase === undefined || info.image === displayName(image);
+  return info.revision === hexOf(image.digest) && sameValues && sameName;
+}
+
+async function switchTo(
+  app: App,
+  container: Container,
+  image: StoredImage,
+  request: UpdateRequest,
+): Promise<UpdateOutcome> {
+  const { name, current } = container;
+  const { set, settleMs } = request;
+  const runtime = await findRuntime(app.exec, {
+    option: current.info.runtime,
+    environment: app.environment,
+    conf: app.conf.runtime,
+  });
+  const slot = otherSlot(current.slot);
+  app.report({ event: 'step', text: `Extracting to ${deploymentPath(app, name, slot)}` });
+  const staged = await stageDeployment(app, { name, slot, image, runtime, set, previous: current });
+  try {
+    await checkStagedUnit(app, staged);
+    const present = { ...(await readPresent(app, name)), hostFilesToRemove: staged.hostFiles.remove };
+    const steps = planSwitch(placesOf(app, name), present, hostSideOf(staged), {
+      staged: staged.stagedAt,
+      settleMs,
+    });
+    const plan = { action: 'update', container: name, steps };
+    if (request.dryRun) return { kind: 'preview', preview: previewOf(plan, staged) };
+    for (const text of staged.hostFiles.messages) app.report({ event: 'step', text });
+    await carryOut(app, plan);
+    return {
+      kind: 'updated',
+      name,
+      image: staged.info.image,
+      digest: image.digest,
+      previousDigest: current.info.revision,
+      deployment: staged.path,
+    };
+  } finally {
+    await staged.discard();
+  }
+}

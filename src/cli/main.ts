@@ -1,0 +1,12 @@
+/** The entry: as little as possible is loaded before it is known what is wanted. */
+import process from 'node:process';
+
+declare const ATOMIC_TS_VERSION: string;
+
+const args = process.argv.slice(2);
+if (args.length === 1 && (args[0] === '--version' || args[0] === '-v')) {
+  process.stdout.write(`${ATOMIC_TS_VERSION}\n`);
+} else {
+  const { runProgram } = await import('./program.ts');
+  process.exitCode = await runProgram(args, ATOMIC_TS_VERSION);
+}

@@ -1,0 +1,88 @@
+/** Where the ports get their implementations: the one place that imports from host/. */
+import { readFile, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import type { App } from '../app/context.ts';
+import { readAtomicConf } from '../config/atomic-conf.ts';
+import { AtomicError } from '../errors.ts';
+import type { Report } from '../events.ts';
+import { readKernelCapabilities } from '../host/capabilities.ts';
+import { createExec } from '../host/exec.ts';
+import { createFiles } from '../host/files.ts';
+import { readIdentity } from '../host/identity.ts';
+import { createLocks } from '../host/locks.ts';
+import { resolvePaths } from '../host/paths.ts';
+import type { Templates } from '../render/own-template.ts';
+import { createSystemd } from '../service/systemd.ts';
+import { ImageStore } from '../store/image-store.ts';
+
+export interface WiringOptions {
+  readonly version: string;
+  readonly report: Report;
+  readonly lockWaitMs: number;
+}
+
+/** The program's view of this host. */
+export async function createApp({ version, report, lockWaitMs }: WiringOptions): Promise<App> {
+  const environment = process.env;
+  const exec = createExec();
+  const files = createFiles(exec);
+  const conf = await readAtomicConf(environment, (path, cap) => files.readIfExists(path, cap));
+  const paths = await resolvePaths({ environment, conf, files });
+  return {
+    exec,
+    files,
+    locks: createLocks(),
+    identity: readIdentity(),
+    paths,
+    conf,
+    environment: withProxies(environment, conf),
+    store: new ImageStore(paths.repository, exec),
+    services: createSystemd(exec),
+    report,
+    signal: abortOnSignals(),
+    program: await findProgram(),
+    userAgent: `atomic-ts/${version}`,
+    lockWaitMs,
+    loadTemplates,
+    readKernelCapabilities,
+  };
+}
+
+/** atomic.conf's proxies count where the environment names none. */
+function withProxies(environment: NodeJS.ProcessEnv, conf: App['conf']): App['environment'] {
+  const named = (name: string): boolean => [name, name.toLowerCase()].some((key) => (environment[key] ?? '') !== '');
+  return {
+    ...environment,
+    ...(conf.httpProxy === undefined || named('HTTP_PROXY') ? {} : { HTTP_PROXY: conf.httpProxy }),
+    ...(conf.httpsProxy === undefined || named('HTTPS_PROXY') ? {} : { HTTPS_PROXY: conf.httpsProxy }),
+    ...(conf.noProxy === undefined || named('NO_PROXY') ? {} : { NO_PROXY: conf.noProxy }),
+  };
+}
+
+/** The first signal ends the work in good order; a second one ends the process, and the journal tells what is open. */
+function abortOnSignals(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(name, () => {
+      controller.abort(new AtomicError('interrupted', `Interrupted by ${name}: what was begun is undone`));
+    });
+  }
+  return controller.signal;
+}
+
+/** Units name us by the path we were started by, which outlives an update of the package. */
+async function findProgram(): Promise<string> {
+  const script = process.argv[1] ?? '';
+  return realpath(script).catch(() => script);
+}
+
+async function loadTemplates(): Promise<Templates> {
+  const read = (name: string): Promise<string> => readFile(join(templateFolder(), name), 'utf8');
+  return { service: await read('service.ejs'), tmpfiles: await read('tmpfiles.ejs') };
+}
+
+/** Beside the bundle's entry; chunks lie a folder deeper. */
+function templateFolder(): string {
+  return join(import.meta.dirname.replace(/\/chunks$/, ''), 'templates');
+}

@@ -1,0 +1,74 @@
+import { AtomicError, isAtomicError } from '../errors.ts';
+import type { Exec } from '../host/ports.ts';
+
+export interface Runtime {
+  /** Absolute. */
+  readonly path: string;
+  readonly features: RuntimeFeatures;
+}
+
+export interface RuntimeFeatures {
+  /** Takes `--systemd-cgroup`. */
+  readonly systemdCgroup: boolean;
+  /** `run` takes `--pid-file`: the runtime can detach. */
+  readonly pidFile: boolean;
+}
+
+export interface RuntimeSources {
+  /** `--runtime` */
+  readonly option: string | undefined;
+  /** RUNC_PATH */
+  readonly environment: string | undefined;
+  /** `runtime` of atomic.conf */
+  readonly conf: string | undefined;
+}
+
+/** Fedora's place of runc goes first: it is what units of old hosts name. */
+const DEFAULTS = ['/usr/bin/runc', '/usr/sbin/runc', 'runc', '/usr/bin/crun', 'crun'];
+/** Any status is an answer: some programs print their help and fail. */
+const ANY_STATUS = Array.from({ length: 256 }, (_, status) => status);
+const HELP_LIMIT_MS = 10_000;
+
+/**
+ * The runtime that a container is to be run by: the option, else RUNC_PATH, else atomic.conf, else runc, else crun.
+ * One that was named has to be there: another is no substitute for it.
+ * @throws AtomicError `tool-missing`
+ */
+export async function findRuntime(
+  exec: Exec,
+  { option, environment, conf }: RuntimeSources,
+): Promise<Runtime> {
+  const named = [option, environment, conf].find((name) => name !== undefined && name !== '');
+  for (const candidate of named === undefined ? DEFAULTS : [named]) {
+    const path = await exec.find(candidate);
+    if (path !== undefined) return { path, features: await probeFeatures(exec, path) };
+  }
+  const missing = named ?? 'runc';
+  throw new AtomicError(
+    'tool-missing',
+    `Cannot install the container: the runtime ${missing} is not installed`,
+    {
+      hint:
+        named === undefined
+          ? 'Install it: dnf install runc, or apt-get install runc.'
+          : 'Install it, or name another with --runtime, RUNC_PATH or `runtime` in atomic.conf.',
+    },
+  );
+}
+
+/** What a runtime can do, told by its help texts, as atomic did: a runtime may be any program. */
+async function probeFeatures(exec: Exec, path: string): Promise<RuntimeFeatures> {
+  const [general, run] = await Promise.all([readHelp(exec, path, []), readHelp(exec, path, ['run'])]);
+  return { systemdCgroup: general.includes('--systemd-cgroup'), pidFile: run.includes('--pid-file') };
+}
+
+async function readHelp(exec: Exec, path: string, command: readonly string[]): Promise<string> {
+  try {
+    const options = { accept: ANY_STATUS, timeoutMs: HELP_LIMIT_MS };
+    const { stdout, stderr } = await exec.run(path, [...command, '--help'], options);
+    return stdout + stderr;
+  } catch (error) {
+    if (isAtomicError(error, 'command-failed')) return '';
+    throw error;
+  }
+}

@@ -1,0 +1,90 @@
+/** One door to all transports; each is loaded only when it is asked for. */
+import { basename } from 'node:path';
+import { AtomicError } from '../errors.ts';
+import type { ImageReference } from '../image/reference.ts';
+import type { RegistryOptions } from './registry/index.ts';
+import type { ImageDestination, ImageSource } from './transport.ts';
+
+/** What a registry needs besides its reference; the other transports need nothing. */
+export type OpenOptions = Omit<RegistryOptions, 'plainHttp'>;
+
+export interface OpenedSource {
+  readonly source: ImageSource;
+  /** What the image is called in the store: as it was given, without a transport. */
+  readonly imageName: string;
+}
+
+/** @throws AtomicError of the transport; `unsupported` for one that has no source yet */
+export async function openSource(reference: ImageReference, options: OpenOptions): Promise<OpenedSource> {
+  switch (reference.transport) {
+    case 'docker': {
+      const { openRegistrySource } = await import('./registry/index.ts');
+      const { image, plainHttp } = reference;
+      return { source: openRegistrySource(image, { ...options, plainHttp }), imageName: image.given };
+    }
+    case 'oci': {
+      const { openOciLayoutSource } = await import('./oci-layout/source.ts');
+      const source = await openOciLayoutSource(reference.path, reference.tag);
+      return { source, imageName: nameByPath(reference.path, reference.tag) };
+    }
+    case 'oci-archive': {
+      const { openOciArchiveSource } = await import('./oci-archive.ts');
+      const source = await openOciArchiveSource(reference.path, reference.tag);
+      return { source, imageName: nameByPath(reference.path, reference.tag) };
+    }
+    case 'dir': {
+      const { openDirSource } = await import('./dir.ts');
+      return {
+        source: await openDirSource(reference.path),
+        imageName: nameByPath(reference.path, undefined),
+      };
+    }
+    case 'docker-archive': {
+      const { openDockerArchiveSource } = await import('./docker-archive/source.ts');
+      const source = await openDockerArchiveSource(reference.path, reference.image);
+      return { source, imageName: source.imageName ?? nameByPath(reference.path, undefined) };
+    }
+    case 'docker-daemon':
+      throw new AtomicError(
+        'unsupported',
+        `Reading ${reference.image} from the Docker daemon is not supported yet`,
+        {
+          hint: 'Save it with `docker save -o FILE IMAGE` and use docker-archive:FILE.',
+        },
+      );
+  }
+}
+
+/** @throws AtomicError of the transport; `unsupported` for one that cannot be written */
+export async function openDestination(
+  reference: ImageReference,
+  options: OpenOptions,
+): Promise<ImageDestination> {
+  switch (reference.transport) {
+    case 'docker': {
+      const { openRegistryDestination } = await import('./registry/index.ts');
+      return openRegistryDestination(reference.image, { ...options, plainHttp: reference.plainHttp });
+    }
+    case 'oci': {
+      const { openOciLayoutDestination } = await import('./oci-layout/destination.ts');
+      return openOciLayoutDestination(reference.path, reference.tag);
+    }
+    case 'dir': {
+      const { openDirDestination } = await import('./dir.ts');
+      return openDirDestination(reference.path);
+    }
+    case 'oci-archive':
+    case 'docker-archive':
+    case 'docker-daemon':
+      throw new AtomicError('unsupported', `Writing to ${reference.transport}: is not supported yet`, {
+        hint: 'Destinations are docker://, oci: and dir:.',
+      });
+  }
+}
+
+/** An image in a file or folder has no name but its tag, which may be a whole name (as skopeo and podman write it). */
+function nameByPath(path: string, tag: string | undefined): string {
+  if (tag !== undefined && /[/:]/.test(tag)) return tag;
+  const base = basename(path).replace(/\.(?:tar|tgz|tar\.gz)$/, '');
+  return tag === undefined ? base : `${base}:${tag}`;
+}
