@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { AtomicError } from '../errors.ts';
+import { verifyUnit } from '../service/systemd.ts';
 import type { App } from './context.ts';
 import type { StagedDeployment } from './stage-deployment.ts';
 
@@ -9,7 +10,7 @@ import type { StagedDeployment } from './stage-deployment.ts';
  */
 export async function checkStagedUnit(app: App, { name, stagedAt, unit }: StagedDeployment): Promise<void> {
   if (unit === undefined) return;
-  const problems = await app.services.verifyUnit(join(stagedAt, unit.path));
+  const problems = await verifyUnit(app.exec, join(stagedAt, unit.path));
   if (problems.length === 0) return;
   throw new AtomicError('unit-invalid', `The unit of ${name} is not one that systemd can run`, {
     details: problems.join('\n'),

@@ -48,7 +48,7 @@ export async function installContainer(app: App, request: InstallRequest): Promi
   const name = chooseName(request);
   const runtime = await findRuntime(app.exec, {
     option: request.runtime,
-    environment: app.environment,
+    environment: app.environment['RUNC_PATH'],
     conf: app.conf.runtime,
   });
   return withContainerLock(app, name, async () => {

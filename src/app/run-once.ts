@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { OciRuntime } from '../service/oci-runtime.ts';
+import type { Runtime } from '../service/oci-runtime.ts';
 import type { App } from './context.ts';
 import type { StagedDeployment } from './stage-deployment.ts';
 
@@ -8,7 +8,7 @@ import type { StagedDeployment } from './stage-deployment.ts';
  * tmpfiles made for that time.
  * @returns the container's exit status
  */
-export async function runOnce(app: App, staged: StagedDeployment, runtime: OciRuntime): Promise<number> {
+export async function runOnce(app: App, staged: StagedDeployment, runtime: Runtime): Promise<number> {
   const tmpfiles = staged.tmpfiles === undefined ? undefined : join(staged.stagedAt, staged.tmpfiles.path);
   if (tmpfiles !== undefined) await app.services.tmpfilesCreate(tmpfiles);
   try {

@@ -15,7 +15,7 @@ import { renderDeployment, type DeploymentFile, type RenderedDeployment } from '
 import { factPaths } from '../render/runtime-spec.ts';
 import { checkoutLayers } from '../store/checkout.ts';
 import type { StoredImage } from '../store/image-store.ts';
-import type { OciRuntime } from '../service/oci-runtime.ts';
+import type { Runtime } from '../service/oci-runtime.ts';
 import type { App } from './context.ts';
 import type { Deployment } from './containers.ts';
 import { planHostFilesOf, type PlannedHostFiles } from './host-files.ts';
@@ -25,7 +25,7 @@ export interface StageRequest {
   readonly name: ContainerName;
   readonly slot: Slot;
   readonly image: StoredImage;
-  readonly runtime: OciRuntime;
+  readonly runtime: Runtime;
   readonly set: Readonly<Record<string, string>>;
   /** The deployment that this one follows; undefined for a first installation. */
   readonly previous: Deployment | undefined;
@@ -141,9 +141,7 @@ async function render(
       imageName: displayName(image),
       imageId: hexOf(image.digest),
       set: request.set,
-      ...(previous === undefined
-        ? {}
-        : { stored: storedValues(previous.info) }),
+      ...(previous === undefined ? {} : { stored: storedValues(previous.info) }),
       identity: app.identity,
       directories: { run: runDirectory, conf: confDirectory, state: stateDirectory },
       allCapabilities: await app.readKernelCapabilities(),

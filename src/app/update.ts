@@ -95,7 +95,7 @@ async function switchTo(
   const { set, settleMs } = request;
   const runtime = await findRuntime(app.exec, {
     option: current.info.runtime,
-    environment: app.environment,
+    environment: app.environment['RUNC_PATH'],
     conf: app.conf.runtime,
   });
   const slot = otherSlot(current.slot);

@@ -7,6 +7,7 @@ export const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130, terminated: 
 export function exitCodeOf(error: unknown): number {
   if (!(error instanceof AtomicError)) return EXIT.failed;
   if (error.code === 'usage') return EXIT.usage;
-  if (error.code === 'interrupted') return error.message.includes('SIGTERM') ? EXIT.terminated : EXIT.interrupted;
+  if (error.code === 'interrupted')
+    return error.message.includes('SIGTERM') ? EXIT.terminated : EXIT.interrupted;
   return EXIT.failed;
 }

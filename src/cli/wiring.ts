@@ -51,7 +51,8 @@ export async function createApp({ version, report, lockWaitMs }: WiringOptions):
 
 /** atomic.conf's proxies count where the environment names none. */
 function withProxies(environment: NodeJS.ProcessEnv, conf: App['conf']): App['environment'] {
-  const named = (name: string): boolean => [name, name.toLowerCase()].some((key) => (environment[key] ?? '') !== '');
+  const named = (name: string): boolean =>
+    [name, name.toLowerCase()].some((key) => (environment[key] ?? '') !== '');
   return {
     ...environment,
     ...(conf.httpProxy === undefined || named('HTTP_PROXY') ? {} : { HTTP_PROXY: conf.httpProxy }),

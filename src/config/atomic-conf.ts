@@ -37,7 +37,7 @@ export async function readAtomicConf(
 }
 
 async function parseYaml(bytes: Uint8Array, path: string): Promise<unknown> {
-  const { parse } = await import('yaml');
+  const { parse } = await import('./yaml.ts');
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     // Duplicate keys: the last one counts, as in the parser that atomic used.

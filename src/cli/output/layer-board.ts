@@ -42,7 +42,9 @@ export class LayerBoard {
   #draw(): void {
     this.#drawnAt = Date.now();
     const up = this.#drawnLines > 0 ? `\u001b[${this.#drawnLines}A` : '';
-    const lines = [...this.#rows.values()].map((row) => `\r\u001b[2K${formatRow(row).slice(0, this.#columns() - 1)}\n`);
+    const lines = [...this.#rows.values()].map(
+      (row) => `\r\u001b[2K${formatRow(row).slice(0, this.#columns() - 1)}\n`,
+    );
     this.#drawnLines = lines.length;
     this.#write(up + lines.join(''));
   }

@@ -23,7 +23,10 @@ export class Output {
     const onTerminal = process.stderr.isTTY && process.env['TERM'] !== 'dumb';
     this.#board =
       onTerminal && !options.json && !options.quiet
-        ? new LayerBoard((text) => void process.stderr.write(text), () => process.stderr.columns)
+        ? new LayerBoard(
+            (text) => void process.stderr.write(text),
+            () => process.stderr.columns,
+          )
         : undefined;
   }
 
@@ -55,10 +58,12 @@ export class Output {
         if (!this.options.quiet) this.#told(event.text);
         return;
       case 'retry':
-        if (!this.options.quiet) this.#told(`${event.text}; trying again in ${(event.waitMs / 1000).toFixed(1)} s`);
+        if (!this.options.quiet)
+          this.#told(`${event.text}; trying again in ${(event.waitMs / 1000).toFixed(1)} s`);
         return;
       case 'resolved':
-        if (!this.options.quiet) this.#told(`Image ${event.image} is ${event.digest}, ${event.layers} layers`);
+        if (!this.options.quiet)
+          this.#told(`Image ${event.image} is ${event.digest}, ${event.layers} layers`);
         return;
       case 'layer':
         this.#layer(event);
@@ -70,7 +75,9 @@ export class Output {
     const ours = error instanceof AtomicError ? error : undefined;
     if (this.options.json) {
       const { code = 'internal', hint, details, trouble } = ours ?? {};
-      process.stderr.write(`${JSON.stringify({ event: 'error', code, message: messageOf(error), hint, details, trouble })}\n`);
+      process.stderr.write(
+        `${JSON.stringify({ event: 'error', code, message: messageOf(error), hint, details, trouble })}\n`,
+      );
     } else {
       const shown = [ours?.details, messageOf(error), ours?.hint, ...(ours?.trouble ?? [])];
       for (const text of shown) if (text !== undefined && text !== '') this.#told(text);
@@ -81,7 +88,8 @@ export class Output {
   #layer(event: Extract<ProgressEvent, { event: 'layer' }>): void {
     if (this.options.quiet) return;
     if (this.#board !== undefined) this.#board.update(event);
-    else if (event.state === 'started') this.#told(`Copying blob ${event.digest} (${formatBytes(event.total)})`);
+    else if (event.state === 'started')
+      this.#told(`Copying blob ${event.digest} (${formatBytes(event.total)})`);
     else if (event.state === 'present') this.#told(`Blob ${event.digest} is already there`);
   }
 
@@ -92,6 +100,7 @@ export class Output {
 
   /** A defect of ours, or a person who asked: where it came from, causes included. */
   #trace(error: unknown): void {
-    for (let at = error; at instanceof Error; at = at.cause) process.stderr.write(`${escapeControls(at.stack ?? at.message)}\n`);
+    for (let at = error; at instanceof Error; at = at.cause)
+      process.stderr.write(`${escapeControls(at.stack ?? at.message)}\n`);
   }
 }

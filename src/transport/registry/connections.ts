@@ -83,7 +83,7 @@ async function createDispatcher(
   proxy: URL | undefined,
   { timing = TIMING, tlsVerify = true }: RegistryOptions,
 ): Promise<Dispatcher> {
-  const undici = await import('undici');
+  const undici = await import('./undici.ts');
   const trust = secureContext === undefined ? {} : { secureContext };
   const connect = { ...trust, rejectUnauthorized: tlsVerify, timeout: timing.connectMs };
   const common: Agent.Options = { connect };

@@ -1,0 +1,31 @@
+import { copyImage, type CopyOutcome } from '../copy/copy.ts';
+import { openDestination, openSource } from '../transport/open.ts';
+import type { App } from './context.ts';
+import { openOptions, platformOf, readReference, type RegistryAccess } from './pull-image.ts';
+
+export interface CopyRequest {
+  readonly source: string;
+  readonly destination: string;
+  readonly from: RegistryAccess;
+  readonly to: RegistryAccess;
+}
+
+/** Copies an image between two transports; neither the store nor the host is touched, and root is not needed. */
+export async function copyBetween(app: App, request: CopyRequest): Promise<CopyOutcome> {
+  const reference = readReference(request.source);
+  const { source } = await openSource(reference, openOptions(app, request.from));
+  try {
+    const destination = await openDestination(
+      readReference(request.destination),
+      openOptions(app, request.to),
+    );
+    try {
+      const expected = reference.transport === 'docker' ? reference.image.digest : undefined;
+      return await copyImage(source, destination, platformOf(app), expected, app.report, app.signal);
+    } finally {
+      await destination.close();
+    }
+  } finally {
+    await source.close();
+  }
+}

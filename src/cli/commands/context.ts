@@ -1,0 +1,62 @@
+import type { App } from '../../app/context.ts';
+import type { RegistryAccess } from '../../app/pull-image.ts';
+import { SETTLE_SECONDS } from '../../app/change.ts';
+import { parseSetOption } from '../../container/values.ts';
+import { AtomicError } from '../../errors.ts';
+import type { Output } from '../output/output.ts';
+
+/** What a command's handler gets besides its own arguments. */
+export interface CommandContext {
+  readonly version: string;
+  readonly output: Output;
+  readonly lockWaitMs: number;
+}
+
+export interface RegistryFlags {
+  /** USER[:PASSWORD] */
+  readonly creds?: string;
+  readonly authfile?: string;
+  readonly certDir?: string;
+  readonly tlsVerify?: boolean;
+}
+
+/** Wires the program to this host, telling progress to the command's output. */
+export async function openApp({ version, output, lockWaitMs }: CommandContext): Promise<App> {
+  const { createApp } = await import('../wiring.ts');
+  return createApp({ version, report: output.report, lockWaitMs });
+}
+
+export function readAccess(flags: RegistryFlags): RegistryAccess {
+  return {
+    ...(flags.creds === undefined ? {} : { credentials: readCredentials(flags.creds) }),
+    ...(flags.authfile === undefined ? {} : { authFile: flags.authfile }),
+    ...(flags.certDir === undefined ? {} : { certDir: flags.certDir }),
+    ...(flags.tlsVerify === undefined ? {} : { tlsVerify: flags.tlsVerify }),
+  };
+}
+
+/** `USER[:PASSWORD]`; the password may hold colons. */
+function readCredentials(text: string): { username: string; password: string } {
+  const colon = text.indexOf(':');
+  const username = colon === -1 ? text : text.slice(0, colon);
+  if (username === '')
+    throw new AtomicError('usage', '--creds takes USER[:PASSWORD], and the user is missing');
+  return { username, password: colon === -1 ? '' : text.slice(colon + 1) };
+}
+
+/** All --set of a command line; the last one of a name counts. */
+export function readSet(options: readonly string[]): Record<string, string> {
+  return Object.fromEntries(options.map(parseSetOption));
+}
+
+export function settleMs(settle: number | undefined): number {
+  return (settle ?? SETTLE_SECONDS) * 1000;
+}
+
+/** @throws AtomicError `unsupported` for atomic's other storages */
+export function requireOstree(storage: string | undefined): void {
+  if (storage === undefined || storage === 'ostree') return;
+  throw new AtomicError('unsupported', `The storage backend '${storage}' is not available`, {
+    hint: 'System containers are kept in ostree: leave --storage out, or give ostree.',
+  });
+}

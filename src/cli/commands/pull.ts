@@ -1,0 +1,19 @@
+import { pullImage, readReference } from '../../app/pull-image.ts';
+import { openApp, readAccess, requireOstree, type CommandContext, type RegistryFlags } from './context.ts';
+
+export async function runPull(
+  context: CommandContext,
+  image: string,
+  flags: RegistryFlags & { readonly storage?: string },
+): Promise<void> {
+  requireOstree(flags.storage);
+  const {
+    image: stored,
+    changed,
+    layersFetched,
+  } = await pullImage(await openApp(context), readReference(image), readAccess(flags));
+  const { name, digest } = stored;
+  context.output.result({ image: name, digest, changed, layersFetched }, [
+    changed ? `Pulled ${name} (${digest})` : `${name} is up to date (${digest})`,
+  ]);
+}

@@ -1,0 +1,47 @@
+import { updateContainer } from '../../app/update.ts';
+import { parseContainerName } from '../../container/name.ts';
+import {
+  openApp,
+  readAccess,
+  readSet,
+  settleMs,
+  type CommandContext,
+  type RegistryFlags,
+} from './context.ts';
+import { previewLines } from './preview.ts';
+
+interface UpdateFlags extends RegistryFlags {
+  readonly set: readonly string[];
+  readonly rebase?: string;
+  readonly pull?: boolean;
+  readonly settle?: number;
+  readonly dryRun?: boolean;
+  readonly display?: boolean;
+}
+
+/** `update` pulls unless told not to; `containers update` only when told to. */
+export async function runUpdate(context: CommandContext, name: string, flags: UpdateFlags): Promise<void> {
+  const outcome = await updateContainer(await openApp(context), {
+    name: parseContainerName(name),
+    set: readSet(flags.set),
+    rebase: flags.rebase,
+    pull: flags.pull === true,
+    settleMs: settleMs(flags.settle),
+    dryRun: flags.dryRun === true || flags.display === true,
+    access: readAccess(flags),
+  });
+  switch (outcome.kind) {
+    case 'unchanged':
+      context.output.result({ name, updated: false, image: outcome.image, digest: outcome.digest }, [
+        'Latest version already installed.',
+      ]);
+      return;
+    case 'preview':
+      context.output.result(outcome.preview, previewLines(outcome.preview));
+      return;
+    case 'updated': {
+      const { image, digest, previousDigest, deployment } = outcome;
+      context.output.result({ name, updated: true, image, digest, previousDigest, deployment }, []);
+    }
+  }
+}

@@ -1,0 +1,235 @@
+/** The tree of commands. Each command's code is loaded when it is called; handlers get plain values and never see commander. */
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { exitCodeOf, EXIT } from './exit-codes.ts';
+import { Output } from './output/output.ts';
+import type { CommandContext } from './commands/context.ts';
+
+const DEFAULT_LOCK_WAIT_SECONDS = 30;
+
+/**
+ * Runs one command line.
+ * @param args what follows the program's name
+ * @returns the exit status
+ */
+export async function runProgram(args: readonly string[], version: string): Promise<number> {
+  let exitCode: number = EXIT.ok;
+  const program = buildProgram(version, (code) => (exitCode = code));
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    outputOf(program).error(error);
+    return exitCodeOf(error);
+  }
+}
+
+/** All commands and their options; `--help` and the man pages are made from it. */
+export function buildProgram(version: string, exit: (code: number) => void): Command {
+  const program = new Command('atomic-ts')
+    .description(
+      'Installs OCI and Docker images as system containers: systemd services run by runc from an ostree checkout',
+    )
+    .version(version, '-v, --version', 'print the version')
+    .option('--debug', 'tell where an error came from')
+    .option('-i, --ignore', 'accepted for compatibility with atomic')
+    .option('-y, --assumeyes', 'answer every question with yes')
+    .option('--json', 'print the result as JSON on stdout, and events as JSON lines on stderr')
+    .option('--quiet', 'print results and errors only')
+    .addOption(
+      new Option('--wait <seconds>', 'how long to wait for another invocation')
+        .argParser(seconds)
+        .default(DEFAULT_LOCK_WAIT_SECONDS),
+    )
+    .helpCommand(true)
+    .showHelpAfterError(false)
+    .configureOutput({ outputError: (text, write) => write(`${text.replace(/^error: /, 'atomic-ts: ')}`) });
+  const act =
+    <A extends unknown[]>(
+      load: () => Promise<(context: CommandContext, ...args: A) => Promise<number | void>>,
+    ) =>
+    async (...given: unknown[]): Promise<void> => {
+      // commander hands over arguments, options and the command itself.
+      const run = await load();
+      const context: CommandContext = {
+        version,
+        output: outputOf(program),
+        lockWaitMs: Number(program.opts()['wait']) * 1000,
+      };
+      exit((await run(context, ...(given.slice(0, -1) as A))) ?? EXIT.ok);
+    };
+  addContainerCommands(program, act);
+  addImageCommands(program, act);
+  for (const command of allCommands(program)) tellUsage(command);
+  return program;
+}
+
+type Act = <A extends unknown[]>(
+  load: () => Promise<(context: CommandContext, ...args: A) => Promise<number | void>>,
+) => (...given: unknown[]) => Promise<void>;
+
+function addContainerCommands(program: Command, act: Act): void {
+  const install = program
+    .command('install <image>')
+    .description('install an image as a system container, and start it')
+    .option('--system', 'install a system container (the default, and the only kind so far)')
+    .option(
+      '-n, --name <name>',
+      "the container's name (default: the image's, with -TAG unless that is latest)",
+    )
+    .option('--set <name=value>', 'set a variable of the image’s templates (repeatable)', collect, [])
+    .option('--runtime <path>', 'the OCI runtime (default: RUNC_PATH, runtime in atomic.conf, runc, crun)')
+    .option('--system-package <mode>', 'auto or no: packages are not built yet', 'auto')
+    .option('--storage <backend>', 'only ostree')
+    .option('--no-start', 'enable the service and do not start it')
+    .option('--pull', 'ask the registry even when the image is in the local storage');
+  addDryRun(addSettle(addRegistryOptions(install))).action(
+    act(async () => (await import('./commands/install.ts')).runInstall),
+  );
+  addDryRun(
+    program
+      .command('uninstall <name>')
+      .description('remove a system container')
+      .option('-f, --force', 'accepted for compatibility with atomic')
+      .option('--system', 'accepted for compatibility with atomic')
+      .option('--storage <backend>', 'only ostree'),
+  ).action(act(async () => (await import('./commands/uninstall.ts')).runUninstall));
+  addUpdate(
+    program.command('update <name>').description('pull a newer image and update a system container to it'),
+    '--no-pull',
+  ).action(act(async () => (await import('./commands/update.ts')).runUpdate));
+  const containers = program.command('containers').description('list and change system containers');
+  addUpdate(
+    containers
+      .command('update <name>')
+      .description('update a system container to the image in the local storage'),
+    '--pull',
+  ).action(act(async () => (await import('./commands/update.ts')).runUpdate));
+  addSettle(
+    containers.command('rollback <name>').description('take a system container back to its other deployment'),
+  ).action(act(async () => (await import('./commands/rollback.ts')).runRollback));
+  containers
+    .command('list', { isDefault: true })
+    .description('list system containers (default: those that run)')
+    .option('-a, --all', 'list all, running or not')
+    .option(
+      '-f, --filter <key=value>',
+      'show only those that match: container, image, command, created, state, runtime, backend',
+      collect,
+      [],
+    )
+    .option('-n, --noheading', 'leave the heading out')
+    .option('--no-trunc', 'do not shorten columns')
+    .option('-q', 'print the ids only')
+    .option('--json', 'print JSON')
+    .action(act(async () => (await import('./commands/containers-list.ts')).runContainersList));
+}
+
+function addImageCommands(program: Command, act: Act): void {
+  addRegistryOptions(
+    program
+      .command('pull <image>')
+      .description('bring an image into the local storage')
+      .option('--storage <backend>', 'only ostree'),
+  ).action(act(async () => (await import('./commands/pull.ts')).runPull));
+  addRegistryOptions(
+    program
+      .command('copy <source> <destination>')
+      .description('copy an image between docker://, oci:, dir:, and from oci-archive:, docker-archive:')
+      .option('--dest-creds <user[:password]>', 'credentials for the destination')
+      .option('--dest-tls-verify <bool>', 'whether TLS is asked of the destination', bool),
+  ).action(act(async () => (await import('./commands/copy.ts')).runCopy));
+  program
+    .command('images')
+    .description('list images')
+    .command('list', { isDefault: true })
+    .description('list the images in the local storage')
+    .option('-a, --all', 'list layers and configs as well')
+    .option(
+      '-f, --filter <key=value>',
+      'show only those that match: repo, tag, image, created, type, is_dangling',
+      collect,
+      [],
+    )
+    .option('-n, --noheading', 'leave the heading out')
+    .option('--no-trunc', 'do not shorten ids')
+    .option('-q', 'print the ids only')
+    .option('--json', 'print JSON')
+    .action(act(async () => (await import('./commands/images-list.ts')).runImagesList));
+  program
+    .command('doctor')
+    .description('check what this host has: tools, file systems, cgroups, space')
+    .action(act(async () => (await import('./commands/doctor.ts')).runDoctor));
+}
+
+function addUpdate(command: Command, pull: '--pull' | '--no-pull'): Command {
+  command
+    .option('--set <name=value>', 'set a variable of the image’s templates (repeatable)', collect, [])
+    .option('--rebase <image>', 'take the container to another image')
+    .option(
+      pull,
+      pull === '--pull'
+        ? "ask the image's source for a newer one first"
+        : 'take the image in the local storage',
+    );
+  return addDryRun(addSettle(addRegistryOptions(command)));
+}
+
+function addSettle(command: Command): Command {
+  return command.option(
+    '--settle <seconds>',
+    'how long the service has to stay up to count as started (default: 5)',
+    seconds,
+  );
+}
+
+function addDryRun(command: Command): Command {
+  return command
+    .option('--dry-run', 'print what would be done, with every file that would be written; layers are pulled')
+    .option('--display', 'the same, as atomic calls it');
+}
+
+function addRegistryOptions(command: Command): Command {
+  return command
+    .option('--src-creds, --creds <user[:password]>', 'credentials for the registry')
+    .option('--authfile <path>', 'where credentials are looked up (default: as containers-auth.json(5) says)')
+    .option('--cert-dir <path>', "a folder with the registry's certificates")
+    .option('--tls-verify <bool>', 'whether TLS is asked of the registry', bool);
+}
+
+function collect(value: string, previous: readonly string[]): string[] {
+  return [...previous, value];
+}
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (/^[0-9]+(\.[0-9]+)?$/.test(text) && value <= 3600) return value;
+  throw new InvalidArgumentError('It takes a number of seconds up to 3600.');
+}
+
+function bool(text: string): boolean {
+  if (/^(?:true|1|yes)$/i.test(text)) return true;
+  if (/^(?:false|0|no)$/i.test(text)) return false;
+  throw new InvalidArgumentError('It takes true or false.');
+}
+
+function allCommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(allCommands)];
+}
+
+/** A usage error names the command and where its help is, as atomic did; it never prints the whole help. */
+function tellUsage(command: Command): void {
+  const names: string[] = [];
+  for (let at: Command | null = command; at !== null; at = at.parent) names.unshift(at.name());
+  const name = names.join(' ');
+  command.exitOverride();
+  command.configureOutput({
+    outputError: (text, write) =>
+      write(`${text.replace(/^error: /, `${name}: `)}Try '${name} --help' for more information.\n`),
+  });
+}
+
+function outputOf(program: Command): Output {
+  const { json, quiet, debug } = program.opts<{ json?: boolean; quiet?: boolean; debug?: boolean }>();
+  return new Output({ json: json === true, quiet: quiet === true, debug: debug === true });
+}

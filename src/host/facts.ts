@@ -1,0 +1,142 @@
+import { readFile } from 'node:fs/promises';
+import { isAtomicError } from '../errors.ts';
+import type { Exec, HostFiles, HostPaths } from './ports.ts';
+
+/** What `doctor` tells of a host; plain data. Sizes are bytes. */
+export interface HostFacts {
+  readonly system: {
+    readonly os: string;
+    readonly kernel: string;
+    readonly architecture: string;
+    readonly processor: string;
+    readonly cores: number;
+    readonly memory: number;
+    readonly memoryAvailable: number;
+    readonly cgroupVersion: 1 | 2 | undefined;
+    readonly selinux: 'enforcing' | 'permissive' | 'off';
+  };
+  /** Programs that we run; one without a path is not installed. */
+  readonly tools: readonly ToolFacts[];
+  readonly checkouts: PlaceFacts;
+  readonly repository: PlaceFacts;
+  /** Whether the repo's files can be linked into checkouts. */
+  readonly sameFilesystem: boolean;
+}
+
+export interface ToolFacts {
+  readonly name: string;
+  readonly path: string | undefined;
+  readonly version: string | undefined;
+}
+
+export interface PlaceFacts {
+  readonly path: string;
+  readonly exists: boolean;
+  /** ext4, xfs, overlay… */
+  readonly filesystem: string | undefined;
+  readonly freeBytes: number;
+}
+
+const TOOLS = ['ostree', 'runc', 'crun', 'systemctl', 'flock', 'zstd', 'rpmbuild'];
+/** systeminformation runs shells: they get this PATH and no other. */
+const FIXED_PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
+const VERSION_LIMIT_MS = 10_000;
+
+/**
+ * Gathers what may explain why something does not work on this host. Slow (systeminformation runs dozens of
+ * programs), so for people who ask for it and for nothing else.
+ */
+export async function gatherFacts(
+  exec: Exec,
+  paths: Pick<HostPaths, 'checkouts' | 'repository'>,
+  files: Pick<HostFiles, 'exists' | 'freeBytes' | 'sameFilesystem'>,
+): Promise<HostFacts> {
+  const { system, mounts } = await askSystem();
+  const tools: ToolFacts[] = [];
+  for (const name of TOOLS) tools.push(await askTool(exec, name));
+  const place = async (path: string): Promise<PlaceFacts> => ({
+    path,
+    exists: await files.exists(path),
+    filesystem: filesystemOf(path, mounts),
+    freeBytes: await files.freeBytes(path),
+  });
+  return {
+    system: { ...system, cgroupVersion: await readCgroupVersion(files), selinux: await readSelinux() },
+    tools,
+    checkouts: await place(paths.checkouts),
+    repository: await place(paths.repository),
+    sameFilesystem: await files.sameFilesystem(paths.checkouts, paths.repository),
+  };
+}
+
+export interface Mount {
+  readonly mount: string;
+  readonly type: string;
+}
+
+/** The type of the file system that a path stands on: the mount point that is the longest part of it. */
+export function filesystemOf(path: string, mounts: readonly Mount[]): string | undefined {
+  const above = mounts.filter(({ mount }) => mount === '/' || path === mount || path.startsWith(`${mount}/`));
+  return above.sort((a, b) => b.mount.length - a.mount.length)[0]?.type;
+}
+
+/** The first thing in a program's `--version` that looks like a version, with a dot where there is one. */
+export function findVersion(text: string): string | undefined {
+  return (/\d+\.\d+[\w.+~-]*/.exec(text) ?? /\d+/.exec(text))?.[0];
+}
+
+async function askSystem(): Promise<{
+  readonly system: Omit<HostFacts['system'], 'cgroupVersion' | 'selinux'>;
+  readonly mounts: readonly Mount[];
+}> {
+  const information = await import('systeminformation');
+  const path = process.env['PATH'];
+  process.env['PATH'] = FIXED_PATH;
+  try {
+    const [os, cpu, memory, mounts] = await Promise.all([
+      information.osInfo(),
+      information.cpu(),
+      information.mem(),
+      information.fsSize(),
+    ]);
+    const system = {
+      os: `${os.distro} ${os.release}`.trim(),
+      kernel: os.kernel,
+      architecture: os.arch,
+      processor: `${cpu.manufacturer} ${cpu.brand}`.trim(),
+      cores: cpu.cores,
+      memory: memory.total,
+      memoryAvailable: memory.available,
+    };
+    return { system, mounts };
+  } finally {
+    if (path === undefined) delete process.env['PATH'];
+    else process.env['PATH'] = path;
+  }
+}
+
+async function askTool(exec: Exec, name: string): Promise<ToolFacts> {
+  const path = await exec.find(name);
+  if (path === undefined) return { name, path, version: undefined };
+  try {
+    const { stdout } = await exec.run(path, ['--version'], { timeoutMs: VERSION_LIMIT_MS });
+    return { name, path, version: findVersion(stdout) };
+  } catch (error) {
+    if (isAtomicError(error)) return { name, path, version: undefined };
+    throw error;
+  }
+}
+
+/** cgroups(7): only the unified hierarchy has cgroup.controllers at its root. */
+async function readCgroupVersion(files: Pick<HostFiles, 'exists'>): Promise<1 | 2 | undefined> {
+  if (await files.exists('/sys/fs/cgroup/cgroup.controllers')) return 2;
+  return (await files.exists('/sys/fs/cgroup')) ? 1 : undefined;
+}
+
+async function readSelinux(): Promise<'enforcing' | 'permissive' | 'off'> {
+  try {
+    return (await readFile('/sys/fs/selinux/enforce', 'latin1')).startsWith('1') ? 'enforcing' : 'permissive';
+  } catch {
+    return 'off';
+  }
+}
