@@ -115,8 +115,9 @@ const HANDLERS: Handlers = {
   'create-tmpfiles': {
     capture: ({ path }, { files }) => missingTmpfilesPaths(path, files),
     apply: ({ path }, { services }) => services.tmpfilesCreate(path),
+    // What was not there before goes with all that the service has put into it since.
     undo: async (_step, before, { files }) => {
-      for (const path of Array.isArray(before) ? [...before].reverse() : []) await files.remove(String(path));
+      for (const path of Array.isArray(before) ? before : []) await files.removeTree(String(path));
     },
   },
   'remove-tmpfiles': {

@@ -4,7 +4,7 @@ import { EXPORT_FILE_BYTES } from '../limits.ts';
 
 /**
  * The folders and files that `systemd-tmpfiles --create` of this configuration would make, outermost first: paths that
- * are not there now. A way back removes those of them that are still empty.
+ * are not there now. A way back removes them with their content.
  * @see tmpfiles.d(5)
  */
 export async function missingTmpfilesPaths(path: string, files: HostFiles): Promise<string[]> {

@@ -59,7 +59,7 @@ export class Output {
         return;
       case 'retry':
         if (!this.options.quiet)
-          this.#told(`${event.text}; trying again in ${(event.waitMs / 1000).toFixed(1)} s`);
+          this.#told(`${event.text} in ${(event.waitMs / 1000).toFixed(1)} s`);
         return;
       case 'resolved':
         if (!this.options.quiet)
