@@ -8,6 +8,7 @@ import { readJournal } from '../transaction/journal.ts';
 import { describeStep, type Plan } from '../transaction/plan.ts';
 import type { App } from './context.ts';
 import { containerLockPath, journalFolder, linkPath, tmpfilesPath, trashPath, unitPath } from './layout.ts';
+import type { PreviewFile } from './host-files.ts';
 import type { Places, Present } from './plan-change.ts';
 import type { StagedDeployment } from './stage-deployment.ts';
 
@@ -19,7 +20,7 @@ export interface Preview {
   readonly name: ContainerName;
   readonly image: string;
   readonly digest: string;
-  readonly files: readonly { readonly path: string; readonly mode: string; readonly content: string }[];
+  readonly files: readonly PreviewFile[];
   readonly steps: readonly string[];
 }
 

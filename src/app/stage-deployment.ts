@@ -68,11 +68,13 @@ export async function stageDeployment(app: App, request: StageRequest): Promise<
     if (!exports.present) warnOfDefaults(app, path);
     const rendered = await render(app, request, path, rootfs, exports);
     for (const text of rendered.warnings) app.report({ event: 'warning', text });
+    const { values } = rendered;
+    const place = join(path, 'rootfs');
     const hostFiles = await planHostFilesOf(app, {
       rootfs,
-      place: join(path, 'rootfs'),
+      place,
       exports,
-      rendered,
+      values,
       previous: request.previous,
     });
     const info = describe(request, rendered, exports, hostFiles);

@@ -43,11 +43,9 @@ export function buildProgram(version: string, exit: (code: number) => void): Com
     )
     .helpCommand(true)
     .showHelpAfterError(false)
-    .configureOutput({ outputError: (text, write) => write(`${text.replace(/^error: /, 'atomic-ts: ')}`) });
-  const act =
-    <A extends unknown[]>(
-      load: () => Promise<(context: CommandContext, ...args: A) => Promise<number | void>>,
-    ) =>
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'atomic-ts: ')) });
+  const act: Act =
+    (load) =>
     async (...given: unknown[]): Promise<void> => {
       // commander hands over arguments, options and the command itself.
       const run = await load();
@@ -56,7 +54,7 @@ export function buildProgram(version: string, exit: (code: number) => void): Com
         output: outputOf(program),
         lockWaitMs: Number(program.opts()['wait']) * 1000,
       };
-      exit((await run(context, ...(given.slice(0, -1) as A))) ?? EXIT.ok);
+      exit((await run(context, ...(given.slice(0, -1) as never[]))) ?? EXIT.ok);
     };
   addContainerCommands(program, act);
   addImageCommands(program, act);
@@ -64,9 +62,9 @@ export function buildProgram(version: string, exit: (code: number) => void): Com
   return program;
 }
 
-type Act = <A extends unknown[]>(
-  load: () => Promise<(context: CommandContext, ...args: A) => Promise<number | void>>,
-) => (...given: unknown[]) => Promise<void>;
+/** A command's code: what it is given after the context is what its arguments and options declare. */
+type Handler = (context: CommandContext, ...given: never[]) => Promise<number | void>;
+type Act = (load: () => Promise<Handler>) => (...given: unknown[]) => Promise<void>;
 
 function addContainerCommands(program: Command, act: Act): void {
   const install = program

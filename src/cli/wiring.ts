@@ -24,6 +24,8 @@ export interface WiringOptions {
 
 /** The program's view of this host. */
 export async function createApp({ version, report, lockWaitMs }: WiringOptions): Promise<App> {
+  // What we make is for others to read; modes that matter are given with the file.
+  process.umask(0o022);
   const environment = process.env;
   const exec = createExec();
   const files = createFiles(exec);

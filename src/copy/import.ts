@@ -63,25 +63,28 @@ export async function importLayers(
   let published: Promise<void> = Promise.resolve();
   let devicesLeftOut = 0;
 
+  const publishInTurn = async (turn: Promise<void>, imported: Promise<PendingLayer>): Promise<void> => {
+    try {
+      const pending = await imported;
+      devicesLeftOut += pending.devicesLeftOut;
+      await turn;
+      if (stop.aborted) await pending.discard();
+      else await pending.publish();
+    } catch (error) {
+      failed.abort(error);
+    }
+    await turn;
+  };
   const work = async (): Promise<void> => {
     for (let layer = queue.shift(); layer !== undefined && !stop.aborted; layer = queue.shift()) {
-      const turn = published;
-      let done: () => void = () => undefined;
-      published = new Promise((resolve) => (done = resolve));
-      try {
-        const pending = await importOne(source, layer, store, report, stop);
-        devicesLeftOut += pending.devicesLeftOut;
-        await turn;
-        if (stop.aborted) await pending.discard();
-        else await pending.publish();
-      } catch (error) {
-        failed.abort(error);
-      } finally {
-        done();
-      }
+      const imported = importOne(source, layer, store, report, stop);
+      // Nobody waits here for a larger layer below to become visible: the next one can come in meanwhile.
+      published = publishInTurn(published, imported);
+      await Promise.allSettled([imported]);
     }
   };
   await Promise.all(Array.from({ length: PARALLEL_LAYERS }, work));
+  await published;
   if (stop.aborted) throw stop.reason;
   const fetchedBytes = missing.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
   return { fetched: missing.length, fetchedBytes, devicesLeftOut };

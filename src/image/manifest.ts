@@ -57,10 +57,10 @@ function mediaTypeOf(document: JsonRecord, told: string, what: string): string {
   }
   const own = typeof document['mediaType'] === 'string' ? document['mediaType'] : '';
   // A served Content-Type that is no manifest type at all (text/plain, octet-stream) says nothing.
-  const known = [types.OCI_MANIFEST, types.OCI_INDEX, types.DOCKER_MANIFEST, types.DOCKER_LIST];
+  const known = new Set([types.OCI_MANIFEST, types.OCI_INDEX, types.DOCKER_MANIFEST, types.DOCKER_LIST]);
   const mediaType =
-    own !== '' ? own : known.includes(told) ? told : looksLikeIndex ? types.OCI_INDEX : types.OCI_MANIFEST;
-  if (!known.includes(mediaType)) {
+    own !== '' ? own : known.has(told) ? told : looksLikeIndex ? types.OCI_INDEX : types.OCI_MANIFEST;
+  if (!known.has(mediaType)) {
     throw new AtomicError('unsupported', `${what} has the media type ${mediaType}, which is no image`);
   }
   if (types.isIndexMediaType(mediaType) !== looksLikeIndex) {

@@ -58,8 +58,7 @@ export class Output {
         if (!this.options.quiet) this.#told(event.text);
         return;
       case 'retry':
-        if (!this.options.quiet)
-          this.#told(`${event.text} in ${(event.waitMs / 1000).toFixed(1)} s`);
+        if (!this.options.quiet) this.#told(`${event.text} in ${(event.waitMs / 1000).toFixed(1)} s`);
         return;
       case 'resolved':
         if (!this.options.quiet)
