@@ -31,7 +31,7 @@ export async function readExports(rootfs: string): Promise<Exports> {
   const serviceTemplate = await readTemplate('service.template');
   const tmpfilesTemplate = await readTemplate('tmpfiles.template');
   return {
-    present: (await resolveInRoot(rootfs, '/exports')) !== undefined,
+    present: resolveInRoot(rootfs, '/exports') !== undefined,
     ...(configJson === undefined ? {} : { configJson }),
     ...(configTemplate === undefined ? {} : { configTemplate }),
     ...(serviceTemplate === undefined ? {} : { serviceTemplate }),

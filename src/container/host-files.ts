@@ -62,7 +62,7 @@ export interface HostFilesPlan {
 export async function planHostFiles(input: HostFilesInput): Promise<HostFilesPlan> {
   const { rootfs, leaving, hostPathExists } = input;
   const renamed = renderRenames(input);
-  const hostfs = await resolveInRoot(rootfs, '/exports/hostfs');
+  const hostfs = resolveInRoot(rootfs, '/exports/hostfs');
   if (hostfs === undefined) return { files: [], skipped: [], renamed };
   const leavingPaths = new Set(leaving);
   const planned = new Map<string, PlannedHostFile>();

@@ -31,7 +31,7 @@ export interface ImageFacts {
 export async function readImageFacts(rootfs: string, paths: readonly string[]): Promise<ImageFacts> {
   const directories = new Map<string, DirectoryFact>();
   for (const path of paths) {
-    const hostPath = await resolveInRoot(rootfs, path);
+    const hostPath = resolveInRoot(rootfs, path);
     const stats = hostPath === undefined ? undefined : await lstat(hostPath);
     if (hostPath === undefined || stats === undefined || !stats.isDirectory()) continue;
     const realPath = `/${relative(rootfs, hostPath)}`;

@@ -2,43 +2,19 @@
  * Reading inside a foreign root file system without ever leaving it: every symlink is followed as a process that was
  * chrooted into it would follow it. The root must not change meanwhile; a checkout of ours does not.
  */
-import { constants, type Stats } from 'node:fs';
-import { lstat, open, readlink } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AtomicError, systemCodeOf, type ErrorCode } from '../errors.ts';
-import { PATH_BYTES } from '../limits.ts';
-
-/** As many as Linux follows for one path. */
-const LINKS = 40;
-const ABSENT: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'EINVAL']);
+import { AtomicError, type ErrorCode } from '../errors.ts';
+import { findInTree } from '../tree/resolve.ts';
 
 /**
  * The host's path of what `path` is inside `root`, free of symlinks below `root`; undefined when nothing is there, a link
  * dangles or loops. `..` stops at the root, absolute targets start there.
  */
-export async function resolveInRoot(root: string, path: string): Promise<string | undefined> {
-  const pending = path.split('/').reverse();
-  const found: string[] = [];
-  let links = 0;
-  while (pending.length > 0) {
-    const part = pending.pop() ?? '';
-    if (part === '..') found.pop();
-    if (part === '' || part === '.' || part === '..') continue;
-    const here = join(root, ...found, part);
-    const stats = await lstatOrAbsent(here);
-    if (stats === undefined) return undefined;
-    if (!stats.isSymbolicLink()) {
-      if (!stats.isDirectory() && pending.length > 0) return undefined;
-      found.push(part);
-      continue;
-    }
-    const target = await readlink(here);
-    links += 1;
-    if (links > LINKS || target.length > PATH_BYTES) return undefined;
-    if (target.startsWith('/')) found.length = 0;
-    pending.push(...target.split('/').reverse());
-  }
-  return join(root, ...found);
+export function resolveInRoot(root: string, path: string): string | undefined {
+  const inside = findInTree(root, path);
+  return inside === undefined ? undefined : join(root, inside);
 }
 
 /**
@@ -53,7 +29,7 @@ export async function readInRoot(
   limit: number,
   code: ErrorCode,
 ): Promise<Uint8Array | undefined> {
-  const real = await resolveInRoot(root, path);
+  const real = resolveInRoot(root, path);
   if (real === undefined) return undefined;
   // Opening a device can have effects and opening a FIFO waits: look first, and never follow a link that came since.
   if (!(await lstat(real)).isFile()) {
@@ -78,14 +54,5 @@ export async function readInRoot(
     return bytes.subarray(0, length);
   } finally {
     await file.close();
-  }
-}
-
-async function lstatOrAbsent(path: string): Promise<Stats | undefined> {
-  try {
-    return await lstat(path);
-  } catch (error) {
-    if (ABSENT.has(systemCodeOf(error))) return undefined;
-    throw error;
   }
 }

@@ -105,13 +105,23 @@ export class ImageStore {
     );
   }
 
-  /** All images, newest first; those whose commit cannot be read are left out of a listing. */
-  async list(): Promise<StoredImage[]> {
+  /**
+   * All images, newest first.
+   * @param leaveOut told of each image that cannot be read (its commit is missing, its manifest is of an old format);
+   *   without it such an image is an error, so that nobody takes its layers for unused
+   */
+  async list(leaveOut?: (error: AtomicError) => void): Promise<StoredImage[]> {
     const refs = (await this.repository.listRefs()).filter((ref) => !isBlobRef(ref));
     const images = await Promise.all(
       refs.map(async (ref) => {
-        const commit = await this.repository.readRef(ref);
-        return commit === undefined ? undefined : this.#readImage(decodeImageRef(ref), commit);
+        try {
+          const commit = await this.repository.readRef(ref);
+          return commit === undefined ? undefined : await this.#readImage(decodeImageRef(ref), commit);
+        } catch (error) {
+          if (leaveOut === undefined || !(error instanceof AtomicError)) throw error;
+          leaveOut(error);
+          return undefined;
+        }
       }),
     );
     return images

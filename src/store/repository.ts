@@ -56,20 +56,29 @@ export class Repository {
     });
   }
 
-  /** All refs of images, layers and configs. */
+  /** All refs of images, layers and configs. @throws AtomicError `not-root` */
   async listRefs(): Promise<string[]> {
     try {
       const names = await readdir(join(this.path, 'refs/heads', REF_PREFIX));
       return names.map((name) => `${REF_PREFIX}${name}`);
     } catch (error) {
       if (systemCodeOf(error) === 'ENOENT') return [];
-      throw error;
+      if (systemCodeOf(error) !== 'EACCES') throw error;
+      throw new AtomicError('not-root', `Cannot read the refs of ${this.path}: permission denied`, {
+        cause: error,
+        hint: 'Run it as root.',
+      });
     }
+  }
+
+  /** When a commit was written into this repo; undefined when it is missing. It is not read: a layer's may hold megabytes. */
+  async readCommitTime(checksum: string): Promise<Date | undefined> {
+    return (await statIfThere(this.#commitPath(checksum)))?.mtime;
   }
 
   /** @throws AtomicError `store-invalid` when the commit is not there or is damaged */
   async readCommit(checksum: string): Promise<StoredCommit> {
-    const path = join(this.path, 'objects', checksum.slice(0, 2), `${checksum.slice(2)}.commit`);
+    const path = this.#commitPath(checksum);
     const what = `the commit ${checksum} in ${this.path}`;
     try {
       const file = await open(path);
@@ -128,6 +137,10 @@ export class Repository {
       { input: tar },
     );
     return stdout.trim();
+  }
+
+  #commitPath(checksum: string): string {
+    return join(this.path, 'objects', checksum.slice(0, 2), `${checksum.slice(2)}.commit`);
   }
 }
 

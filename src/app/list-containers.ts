@@ -1,0 +1,165 @@
+/** The containers of this host with the state of their services: what `containers list` shows. */
+import { join } from 'node:path';
+import { parseInfo, type ContainerInfo } from '../container/info.ts';
+import { parseContainerName, type ContainerName } from '../container/name.ts';
+import { AtomicError, isAtomicError, messageOf } from '../errors.ts';
+import { isRecord, parseJson } from '../image/json.ts';
+import { OWN_JSON_BYTES } from '../limits.ts';
+import type { UnitProperties } from '../service/systemd.ts';
+import { withTag } from '../store/names.ts';
+import { listContainers } from './containers.ts';
+import type { App } from './context.ts';
+import { matchesFilters, parseFilters } from './list-filter.ts';
+import { formatLocalTime } from './local-time.ts';
+
+export type ContainerState = 'running' | 'failed' | 'inactive' | 'no service';
+
+export interface ListedContainer {
+  /** A system container's id is its name. */
+  readonly id: ContainerName;
+  /** Hex of the manifest's digest; empty where none was recorded. */
+  readonly imageId: string;
+  readonly imageName: string;
+  /** process.args of its config.json; empty when that cannot be read. */
+  readonly command: string;
+  /** Local time with seconds. */
+  readonly created: string;
+  readonly state: ContainerState;
+  readonly runtime: string;
+  readonly backend: 'ostree';
+}
+
+export interface ContainerListOptions {
+  /** Those that do not run as well. */
+  readonly all: boolean;
+  /** `KEY=VALUE` each. */
+  readonly filters: readonly string[];
+}
+
+/** A container of the checkouts or of the operating system, by the deployment in use. */
+export interface InstalledContainer {
+  readonly name: ContainerName;
+  readonly path: string;
+  readonly info: ContainerInfo;
+}
+
+const FILTER_FIELDS = {
+  container: 'id',
+  image: 'imageName',
+  command: 'command',
+  created: 'created',
+  state: 'state',
+  runtime: 'runtime',
+  backend: 'backend',
+} as const satisfies Record<string, keyof ListedContainer>;
+
+const FILTER_KEYS = Object.keys(FILTER_FIELDS) as (keyof typeof FILTER_FIELDS)[];
+
+/** systemd's words for a service that is there, or on its way up or round. */
+const UP: ReadonlySet<string | undefined> = new Set(['active', 'reloading', 'refreshing', 'activating']);
+/** Files that are open at one time. */
+const READ_AT_ONCE = 64;
+
+/**
+ * Lists by name. One systemctl answers for all services; where it cannot, they count as inactive and a warning says so.
+ * @throws AtomicError `usage` for a filter that is none, `not-root` where the checkouts cannot be read
+ */
+export async function describeContainers(
+  app: App,
+  { all, filters }: ContainerListOptions,
+): Promise<ListedContainer[]> {
+  const wanted = parseFilters(filters, FILTER_KEYS);
+  const installed = await listInstalled(app);
+  const units = installed.filter(({ info }) => info.hasContainerService).map(({ name }) => name);
+  const shown = await askSystemd(app, units);
+  const listed: ListedContainer[] = [];
+  for (let at = 0; at < installed.length; at += READ_AT_ONCE) {
+    const batch = installed.slice(at, at + READ_AT_ONCE);
+    listed.push(...(await Promise.all(batch.map((item) => describe(app, item, shown.get(item.name))))));
+  }
+  return listed
+    .filter(({ state }) => all || state === 'running')
+    .filter((container) => matchesFilters(wanted, (key) => container[FILTER_FIELDS[key]]));
+}
+
+/** The containers of the checkouts, and those that the operating system brings and no checkout replaces; by name. */
+async function listInstalled(app: App): Promise<InstalledContainer[]> {
+  const containers = await listContainers(app);
+  const taken = new Set(containers.map(({ name }) => name));
+  return [
+    ...containers.map(({ name, current }) => ({ name, path: current.path, info: current.info })),
+    ...(await listPreinstalled(app)).filter(({ name }) => !taken.has(name)),
+  ].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** The containers that the operating system brings; one whose info cannot be read is told of and left out. */
+export async function listPreinstalled(app: App): Promise<InstalledContainer[]> {
+  const found: InstalledContainer[] = [];
+  for (const entry of await app.files.list(app.paths.preinstalled)) {
+    const path = join(app.paths.preinstalled, entry);
+    const file = join(path, 'info');
+    try {
+      const text = await app.files.readIfExists(file, OWN_JSON_BYTES);
+      if (text === undefined) continue;
+      found.push({ name: parseContainerName(entry), path, info: parseInfo(text.toString('utf8'), file) });
+    } catch (error) {
+      if (!(error instanceof AtomicError)) throw error;
+      app.report({ event: 'warning', text: error.message });
+    }
+  }
+  return found;
+}
+
+async function askSystemd(
+  app: App,
+  units: readonly ContainerName[],
+): Promise<ReadonlyMap<string, UnitProperties>> {
+  try {
+    return await app.services.show(units, ['ActiveState', 'SubState']);
+  } catch (error) {
+    if (!isAtomicError(error, 'tool-missing', 'command-failed')) throw error;
+    const text = `systemd does not answer, so all services are shown as inactive: ${messageOf(error)}`;
+    app.report({ event: 'warning', text });
+    return new Map();
+  }
+}
+
+async function describe(
+  app: App,
+  { name, path, info }: InstalledContainer,
+  unit: UnitProperties | undefined,
+): Promise<ListedContainer> {
+  return {
+    id: name,
+    imageId: info.revision ?? '',
+    imageName: info.image === '' ? '' : withTag(info.image),
+    command: await readCommand(app, join(path, 'config.json')),
+    created: formatLocalTime(new Date(info.created * 1000)),
+    state: info.hasContainerService ? stateOf(unit) : 'no service',
+    runtime: info.runtime ?? '',
+    backend: 'ostree',
+  };
+}
+
+function stateOf(unit: UnitProperties | undefined): ContainerState {
+  // Its program has ended, and systemd will try again.
+  if (unit?.['SubState']?.startsWith('auto-restart') === true) return 'failed';
+  if (UP.has(unit?.['ActiveState'])) return 'running';
+  return unit?.['ActiveState'] === 'failed' ? 'failed' : 'inactive';
+}
+
+/** A config.json that is no JSON is told of; the container is listed all the same. */
+async function readCommand(app: App, path: string): Promise<string> {
+  try {
+    const bytes = await app.files.readIfExists(path, OWN_JSON_BYTES);
+    if (bytes === undefined) return '';
+    const document = parseJson(bytes, `The file ${path}`, 'spec-invalid');
+    const spec = isRecord(document) && isRecord(document['process']) ? document['process'] : {};
+    const args: unknown = spec['args'];
+    return Array.isArray(args) && args.every((arg) => typeof arg === 'string') ? args.join(' ') : '';
+  } catch (error) {
+    if (!(error instanceof AtomicError)) throw error;
+    app.report({ event: 'warning', text: error.message });
+    return '';
+  }
+}

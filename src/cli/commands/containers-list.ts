@@ -1,0 +1,68 @@
+import { describeContainers, type ListedContainer } from '../../app/list-containers.ts';
+import { formatTable, type Column } from '../output/table.ts';
+import { openApp, type CommandContext } from './context.ts';
+
+interface ContainersListFlags {
+  readonly all?: boolean;
+  readonly filter: readonly string[];
+  readonly noheading?: boolean;
+  readonly trunc: boolean;
+  readonly q?: boolean;
+}
+
+export async function runContainersList(context: CommandContext, flags: ContainersListFlags): Promise<void> {
+  const containers = await describeContainers(await openApp(context), {
+    all: flags.all === true,
+    filters: flags.filter,
+  });
+  context.output.result(containers.map(toDocument), toLines(containers, flags));
+}
+
+/** atomic's keys in atomic's order. */
+function toDocument({ id, imageId, imageName, command, created, state, backend, runtime }: ListedContainer) {
+  return {
+    id,
+    image_id: imageId,
+    image_name: imageName,
+    name: id,
+    command,
+    created,
+    state,
+    backend,
+    runtime,
+    vulnerable: false,
+    running: state === 'running',
+  };
+}
+
+function toLines(containers: readonly ListedContainer[], flags: ContainersListFlags): string[] {
+  // Whole: a name that is cut names nothing.
+  if (flags.q === true) return containers.map(({ id }) => id);
+  // atomic prints no heading over nothing here, and one in `images list`.
+  if (containers.length === 0) return [];
+  const column = (heading: string, width: number): Column => ({ heading, width, cut: flags.trunc });
+  const columns = [
+    // Where atomic marked containers that its scanner found vulnerable.
+    column('', 2),
+    column('CONTAINER ID', 12),
+    column('IMAGE', 20),
+    column('NAME', 10),
+    column('COMMAND', 10),
+    column('CREATED', 16),
+    column('STATE', 10),
+    column('BACKEND', 10),
+    column('RUNTIME', 10),
+  ];
+  const rows = containers.map(({ id, imageName, command, created, state, backend, runtime }) => [
+    '',
+    id,
+    imageName,
+    id,
+    command,
+    created.slice(0, 'YYYY-MM-DD HH:MM'.length),
+    state,
+    backend,
+    runtime,
+  ]);
+  return formatTable(columns, rows, { heading: flags.noheading !== true });
+}
