@@ -18,7 +18,7 @@ case " $ID ${ID_LIKE:-} " in
     family=debian
     run='ostree runc'
     demo='systemd systemd-container dbus docker-registry busybox-static crun ncat curl'
-    test='skopeo umoci strace zstd attr libcap2-bin apache2-utils openssl python3 rpm'
+    test='skopeo umoci strace zstd attr libcap2-bin apache2-utils openssl python3 rpm man-db'
     bench='pigz podman'
     ;;
   *' fedora '* | *' rhel '*)
@@ -26,7 +26,7 @@ case " $ID ${ID_LIKE:-} " in
     run='ostree runc'
     # Fedora has no package of a registry; the demo and the tests look for `docker-registry` and `registry` themselves.
     demo='systemd systemd-container dbus-broker busybox crun nmap-ncat curl util-linux'
-    test='skopeo umoci strace zstd attr libcap httpd-tools openssl python3 rpm-build'
+    test='skopeo umoci strace zstd attr libcap httpd-tools openssl python3 rpm-build man-db'
     bench='pigz podman'
     ;;
   *) fail "this knows the packages of Debian and Fedora, and /etc/os-release says $ID; see its source for the list" ;;

@@ -29,9 +29,11 @@ export const DECOMPRESSION_RATIO = 1100;
 export const RATIO_FLOOR_BYTES = 64 * MiB;
 /** Entries in one layer. */
 export const LAYER_ENTRIES = 4_000_000;
+/** Names of a layer's folders and hard links, which are kept in memory while it goes by. */
+export const LAYER_NAMES_BYTES = 512 * MiB;
 /** A path inside a layer, as Linux has it (PATH_MAX). */
 export const PATH_BYTES = 4096;
-/** One PAX extended header or GNU long name: xattrs may be 64 KiB each, a file may have several. */
+/** PAX extended headers and GNU long names of one tar entry: xattrs may be 64 KiB each, a file may have several. */
 export const TAR_EXTENSION_BYTES = 1 * MiB;
 /** A template or other file read out of an image's /exports. */
 export const EXPORT_FILE_BYTES = 1 * MiB;

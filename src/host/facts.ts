@@ -1,41 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { isAtomicError } from '../errors.ts';
-import type { Exec, HostFiles, HostPaths } from './ports.ts';
-
-/** What `doctor` tells of a host; plain data. Sizes are bytes. */
-export interface HostFacts {
-  readonly system: {
-    readonly os: string;
-    readonly kernel: string;
-    readonly architecture: string;
-    readonly processor: string;
-    readonly cores: number;
-    readonly memory: number;
-    readonly memoryAvailable: number;
-    readonly cgroupVersion: 1 | 2 | undefined;
-    readonly selinux: 'enforcing' | 'permissive' | 'off';
-  };
-  /** Programs that we run; one without a path is not installed. */
-  readonly tools: readonly ToolFacts[];
-  readonly checkouts: PlaceFacts;
-  readonly repository: PlaceFacts;
-  /** Whether the repo's files can be linked into checkouts. */
-  readonly sameFilesystem: boolean;
-}
-
-export interface ToolFacts {
-  readonly name: string;
-  readonly path: string | undefined;
-  readonly version: string | undefined;
-}
-
-export interface PlaceFacts {
-  readonly path: string;
-  readonly exists: boolean;
-  /** ext4, xfs, overlay… */
-  readonly filesystem: string | undefined;
-  readonly freeBytes: number;
-}
+import type { Exec, HostFacts, HostFiles, HostPaths, PlaceFacts, ToolFacts } from './ports.ts';
 
 const TOOLS = ['ostree', 'runc', 'crun', 'systemctl', 'flock', 'zstd', 'rpmbuild'];
 /** systeminformation runs shells: they get this PATH and no other. */
@@ -56,17 +21,26 @@ export async function gatherFacts(
   for (const name of TOOLS) tools.push(await askTool(exec, name));
   const place = async (path: string): Promise<PlaceFacts> => ({
     path,
-    exists: await files.exists(path),
+    exists: await unlessForbidden(() => files.exists(path)),
     filesystem: filesystemOf(path, mounts),
-    freeBytes: await files.freeBytes(path),
+    freeBytes: await unlessForbidden(() => files.freeBytes(path)),
   });
   return {
     system: { ...system, cgroupVersion: await readCgroupVersion(files), selinux: await readSelinux() },
     tools,
     checkouts: await place(paths.checkouts),
     repository: await place(paths.repository),
-    sameFilesystem: await files.sameFilesystem(paths.checkouts, paths.repository),
+    sameFilesystem: await unlessForbidden(() => files.sameFilesystem(paths.checkouts, paths.repository)),
   };
+}
+
+async function unlessForbidden<T>(look: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await look();
+  } catch (error) {
+    if (isAtomicError(error, 'not-root')) return undefined;
+    throw error;
+  }
 }
 
 export interface Mount {

@@ -181,3 +181,39 @@ export interface HostPaths {
   readonly stateDirectory: string;
   readonly confDirectory: string;
 }
+
+/** What `doctor` tells of a host; plain data. Sizes are bytes. */
+export interface HostFacts {
+  readonly system: {
+    readonly os: string;
+    readonly kernel: string;
+    readonly architecture: string;
+    readonly processor: string;
+    readonly cores: number;
+    readonly memory: number;
+    readonly memoryAvailable: number;
+    readonly cgroupVersion: 1 | 2 | undefined;
+    readonly selinux: 'enforcing' | 'permissive' | 'off';
+  };
+  /** Programs that we run; one without a path is not installed. */
+  readonly tools: readonly ToolFacts[];
+  readonly checkouts: PlaceFacts;
+  readonly repository: PlaceFacts;
+  /** Whether the repo's files can be linked into checkouts; undefined where we may not look. */
+  readonly sameFilesystem: boolean | undefined;
+}
+
+export interface ToolFacts {
+  readonly name: string;
+  readonly path: string | undefined;
+  readonly version: string | undefined;
+}
+
+/** A folder; what is undefined is in a place where we may not look, or not known. */
+export interface PlaceFacts {
+  readonly path: string;
+  readonly exists: boolean | undefined;
+  /** ext4, xfs, overlay… */
+  readonly filesystem: string | undefined;
+  readonly freeBytes: number | undefined;
+}

@@ -13,8 +13,16 @@ export function checkSpec(spec: unknown, path: string, remote: boolean): asserts
   checkRoot(spec['root'], remote);
   checkProcess(spec['process'], path);
   checkMounts(spec['mounts'], path);
-  if (spec['linux'] !== undefined && spec['linux'] !== null && !isRecord(spec['linux']))
-    throw refusal(path, 'has a linux that is not an object');
+  checkNamespaces(spec['linux'], path);
+}
+
+/** Without a mount namespace of its own the runtime would mount over the host's file systems. */
+function checkNamespaces(linux: unknown, path: string): void {
+  if (!isRecord(linux)) throw refusal(path, 'has a linux that is not an object');
+  const { namespaces } = linux;
+  const hasMount =
+    Array.isArray(namespaces) && namespaces.some((entry) => isRecord(entry) && entry['type'] === 'mount');
+  if (!hasMount) throw refusal(path, 'has linux.namespaces without a mount namespace');
 }
 
 /** In atomic's own words. */

@@ -44,13 +44,34 @@ export function detectCompression(head: Uint8Array, what: string): Compression {
  * A stream that decompresses; undefined for `none`.
  * Its errors are zlib's own or the program's: wrap them with `describeBrokenStream`.
  */
-export function createDecompressor(compression: Compression, startZstd: StartZstd): Duplex | undefined {
+export function createDecompressor(
+  compression: Compression,
+  startZstd: StartZstd,
+  what: string,
+): Duplex | undefined {
   if (compression === 'none') return undefined;
-  if (compression === 'gzip') return zlib.createGunzip({ chunkSize: CHUNK_BYTES });
+  if (compression === 'gzip') return refuseTrailer(zlib.createGunzip({ chunkSize: CHUNK_BYTES }), what);
   const { createZstdDecompress } = zlib as {
     createZstdDecompress?: (options: { chunkSize: number }) => Duplex;
   };
-  return createZstdDecompress === undefined ? startZstd() : createZstdDecompress({ chunkSize: CHUNK_BYTES });
+  return createZstdDecompress === undefined
+    ? startZstd()
+    : refuseTrailer(createZstdDecompress({ chunkSize: CHUNK_BYTES }), what);
+}
+
+/**
+ * node's zlib takes zeros behind a stream for padding: its output ends, and the write that brought them never does.
+ * Whoever feeds it would wait for ever, or not, as the chunks happen to be cut.
+ */
+function refuseTrailer(decompressor: Duplex, what: string): Duplex {
+  return decompressor.once('end', () => {
+    if (decompressor.writableEnded && decompressor.writableLength === 0) return;
+    decompressor.destroy(
+      new AtomicError('stream-broken', `${what} has bytes behind the end of its compressed stream`, {
+        hint: 'The layer is damaged at its source: push the image again.',
+      }),
+    );
+  });
 }
 
 /** Turns an error of a decompressor into our own; anything else passes unchanged. */
@@ -107,26 +128,27 @@ export class UnpackedLimit extends Transform {
 }
 
 /**
- * Takes the first `length` bytes off a stream and puts them back: the stream reads from its start afterwards.
+ * The first `length` bytes of a stream (of bytes, not of objects), which reads from its start afterwards.
  * Gives less at a shorter stream's end.
+ * @throws the stream's own error; AtomicError `stream-broken` when it was given up
  */
 export async function peek(stream: Readable, length: number): Promise<Buffer> {
-  const taken: Buffer[] = [];
-  let size = 0;
-  while (size < length) {
-    const chunk = (stream.read() as Buffer | null) ?? (await nextChunk(stream));
-    if (chunk === undefined) break;
-    taken.push(chunk);
-    size += chunk.length;
+  for (;;) {
+    if (stream.errored !== null) throw stream.errored;
+    if (stream.readableEnded) return Buffer.alloc(0);
+    if (stream.destroyed) throw new AtomicError('stream-broken', 'the stream was closed before its first byte');
+    const head = stream.read(length) as Buffer | null;
+    if (head !== null) {
+      // At once: what is put back in a later turn comes too late for a stream that has given all it had.
+      stream.unshift(head);
+      return head;
+    }
+    await readable(stream);
   }
-  const head = Buffer.concat(taken);
-  if (head.length > 0) stream.unshift(head);
-  return head;
 }
 
-/** Waits until something can be read; undefined at the end. */
-async function nextChunk(stream: Readable): Promise<Buffer | undefined> {
-  if (stream.readableEnded) return undefined;
+/** Waits until something more is to be read, or known of the end. */
+async function readable(stream: Readable): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const settle = (error?: Error): void => {
       stream.off('readable', settle).off('end', settle).off('error', settle).off('close', settle);
@@ -135,5 +157,4 @@ async function nextChunk(stream: Readable): Promise<Buffer | undefined> {
     };
     stream.on('readable', settle).on('end', settle).on('error', settle).on('close', settle);
   });
-  return (stream.read() as Buffer | null) ?? undefined;
 }

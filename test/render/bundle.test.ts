@@ -97,7 +97,7 @@ WantedBy=multi-user.target
 
   it('renders the configuration that an image of host files brings, but no unit', () => {
     const configJson =
-      '{"process":{"args":["x"],"cwd":"/"},"root":{"path":"rootfs","readonly":true},"ociVersion":"1.0.0"}';
+      '{"process":{"args":["x"],"cwd":"/"},"root":{"path":"rootfs","readonly":true},"linux":{"namespaces":[{"type":"mount"}]},"ociVersion":"1.0.0"}';
     const manifest = { ...EMPTY_MANIFEST, noContainerService: true };
     const exports = { present: true, configJson, tmpfilesTemplate: 'd /run/$NAME', manifest };
     const rendered = renderDeployment(deploymentInput({ exports }));
@@ -168,7 +168,7 @@ WantedBy=multi-user.target
 
   it('prefers config.json to its template', () => {
     const configJson =
-      '{"ociVersion":"1.0.0","process":{"args":["$X"],"cwd":"/"},"root":{"path":"rootfs","readonly":true}}';
+      '{"ociVersion":"1.0.0","process":{"args":["$X"],"cwd":"/"},"root":{"path":"rootfs","readonly":true},"linux":{"namespaces":[{"type":"mount"}]}}';
     const exports = { present: true, configJson, configTemplate: '$UNSET', manifest: EMPTY_MANIFEST };
     expect(fileOf(renderDeployment(deploymentInput({ exports })), 'config.json')).toBe(configJson);
   });

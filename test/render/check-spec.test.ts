@@ -5,13 +5,13 @@ const good = {
   process: { args: ['/bin/x'], env: ['A=b'], cwd: '/' },
   root: { path: 'rootfs', readonly: true },
   mounts: [{ destination: '/proc', type: 'proc', source: 'proc', options: ['ro'] }],
-  linux: {},
+  linux: { namespaces: [{ type: 'pid' }, { type: 'mount' }] },
 };
 
 describe('checkSpec', () => {
   it('accepts a good configuration, and null lists', () => {
     expect(() => checkSpec(good, 'P', false)).not.toThrow();
-    const sparse = { ...good, mounts: null, linux: null, process: { ...good.process, env: null } };
+    const sparse = { ...good, mounts: null, process: { ...good.process, env: null } };
     expect(() => checkSpec(sparse, 'P', false)).not.toThrow();
   });
 
@@ -52,6 +52,9 @@ describe('checkSpec', () => {
     [{ ...good, mounts: [{ destination: '/a', source: 1 }] }, 'mounts[0].source'],
     [{ ...good, mounts: [{ destination: '/a', options: 'ro' }] }, 'mounts[0].options'],
     [{ ...good, linux: [] }, 'linux that is not an object'],
+    [{ ...good, linux: null }, 'linux that is not an object'],
+    [{ ...good, linux: {} }, 'linux.namespaces without a mount namespace'],
+    [{ ...good, linux: { namespaces: [{ type: 'pid' }] } }, 'linux.namespaces without a mount namespace'],
   ])('refuses %j and names the field', (spec, found) => {
     expect(() => checkSpec(spec, 'P', false)).toThrow(
       expect.objectContaining({ code: 'spec-invalid', message: expect.stringContaining(found) }),

@@ -1,5 +1,7 @@
+import { isUtf8 } from 'node:buffer';
 import { AtomicError } from '../../errors.ts';
-import { changeHeader, createHeader, type HeaderChange, type TarHeader } from './header.ts';
+import { LAYER_UNPACKED_BYTES, PATH_BYTES } from '../../limits.ts';
+import { changeHeader, createHeader, readNumber, type HeaderChange, type TarHeader } from './header.ts';
 import { baseOf, cleanPath, parentOf } from './path.ts';
 import { formatPax, type PaxRecords } from './pax.ts';
 import type { LayerRecorder } from './recorder.ts';
@@ -45,19 +47,20 @@ const KNOWN_PAX =
  */
 export function normaliseEntry(entry: Entry, recorder: LayerRecorder): EntryVerdict {
   const { header, extensions, what } = entry;
-  const pax = new Map(extensions.pax ?? []);
+  const pax = effectivePax(extensions);
   const givenPath = pax.get('GNU.sparse.name') ?? pax.get('path') ?? extensions.longPath ?? header.path;
   const path = cleanPath(givenPath, what);
   const stored = storedSize(pax, header, what);
   const type = effectiveType(header.type, givenPath);
   const bodyBytes = '0S'.includes(type) ? stored : 0;
+  const [uid, gid] = [ownerOf(pax, 'uid', entry), ownerOf(pax, 'gid', entry)];
   if (baseOf(path).startsWith(WHITEOUT)) return normaliseWhiteout(path, bodyBytes, recorder);
   switch (type) {
     case '0':
     case 'S':
       requireName(path, what);
       recorder.file(path);
-      recorder.fileBytes += bodyBytes;
+      addFileBytes(recorder, sparseSize(pax, entry) ?? bodyBytes, what);
       return passOrRewrite(entry, path, givenPath, { type, bodyBytes });
     case '1':
       requireName(path, what);
@@ -65,20 +68,19 @@ export function normaliseEntry(entry: Entry, recorder: LayerRecorder): EntryVerd
     case '2':
       requireName(path, what);
       recorder.file(path);
-      return passOrRewrite(entry, path, givenPath, { type, bodyBytes, symlink: givenLink(pax, entry) });
+      return passOrRewrite(entry, path, givenPath, {
+        type,
+        bodyBytes,
+        symlink: checkSymlink(path, givenLink(pax, entry), what),
+      });
     case '5':
-      if (path !== '')
-        recorder.directory(
-          path,
-          header.mode & 0o7777,
-          ownerOf(pax, 'uid', header),
-          ownerOf(pax, 'gid', header),
-        );
+      recorder.directory(path, header.mode & 0o7777, uid, gid);
       return passOrRewrite(entry, path, givenPath, { type, bodyBytes });
     case '3':
     case '4':
     case '6':
-      recorder.devicesLeftOut++;
+      requireName(path, what);
+      recorder.device(path);
       return leaveOut(bodyBytes);
     default:
       throw new AtomicError(
@@ -107,9 +109,49 @@ function storedSize(pax: ReadonlyMap<string, string>, header: TarHeader, what: s
   throw new AtomicError('layer-invalid', `${what} has an entry whose size is ${JSON.stringify(text)}`);
 }
 
-function ownerOf(pax: ReadonlyMap<string, string>, key: 'uid' | 'gid', header: TarHeader): number {
+/** PAX records by key, the last one of each. An empty value unsets its key: pax(1). */
+function effectivePax({ pax = [] }: EntryExtensions): ReadonlyMap<string, string> {
+  const records = new Map(pax);
+  for (const [key, value] of records) if (value === '') records.delete(key);
+  return records;
+}
+
+/** Linux has 32 bits for an owner, and chown(2) takes the highest number for none. */
+function ownerOf(pax: ReadonlyMap<string, string>, key: 'uid' | 'gid', { header, what }: Entry): number {
   const text = pax.get(key);
-  return text !== undefined && /^[0-9]{1,10}$/.test(text) ? Number(text) : header[key];
+  const owner = text === undefined ? header[key] : /^[0-9]+$/.test(text) ? Number(text) : Number.NaN;
+  if (owner < 0xffff_ffff) return owner;
+  throw new AtomicError('layer-invalid', `${what} has an entry whose ${key} is ${text ?? owner}`);
+}
+
+/** How large a sparse file is once its holes are zeros, which is how ostree stores it; undefined for any other. */
+function sparseSize(pax: ReadonlyMap<string, string>, { header, block }: Entry): number | undefined {
+  if (header.type === 'S') return readNumber(block, 483, 12) ?? Number.POSITIVE_INFINITY;
+  const text = pax.get('GNU.sparse.realsize') ?? pax.get('GNU.sparse.size');
+  return text === undefined ? undefined : /^[0-9]+$/.test(text) ? Number(text) : Number.POSITIVE_INFINITY;
+}
+
+function addFileBytes(recorder: LayerRecorder, bytes: number, what: string): void {
+  recorder.fileBytes += bytes;
+  if (recorder.fileBytes > LAYER_UNPACKED_BYTES) {
+    throw new AtomicError('limit-exceeded', `${what} has files of more than ${LAYER_UNPACKED_BYTES} bytes`);
+  }
+}
+
+/** ostree keeps targets as UTF-8 text and would store others as something else, without an error. */
+function checkSymlink(path: string, target: string, what: string): string {
+  if (target === '' || target.length >= PATH_BYTES || target.includes('\0')) {
+    throw new AtomicError(
+      'layer-invalid',
+      `${what} has the symbolic link ${JSON.stringify(path)}, whose target is empty, has a NUL or is too long`,
+    );
+  }
+  if (!/[\x80-\xff]/.test(target) || isUtf8(Buffer.from(target, 'latin1'))) return target;
+  throw new AtomicError(
+    'unsupported',
+    `${what} has the symbolic link ${JSON.stringify(path)}, whose target is not UTF-8`,
+    { hint: 'ostree stores UTF-8 names only: change the link in the image.' },
+  );
 }
 
 function requireName(path: string, what: string): void {
@@ -147,14 +189,14 @@ function normaliseHardLink(
   target: string,
   recorder: LayerRecorder,
 ): EntryVerdict {
-  const first = recorder.linkTargets.get(target) ?? target;
+  const first = recorder.linkTarget(target);
   if (first === path) return leaveOut(0);
   if (!recorder.files.has(first)) {
-    recorder.lowerLink(path, first);
+    if (recorder.devices.has(first)) recorder.device(path);
+    else recorder.lowerLink(path, first);
     return leaveOut(0);
   }
-  recorder.file(path);
-  recorder.linkTargets.set(path, first);
+  recorder.hardLink(path, first);
   return passOrRewrite(entry, path, givenPath, { type: '1', bodyBytes: 0, hardLink: first });
 }
 
@@ -180,7 +222,7 @@ function passOrRewrite(entry: Entry, path: string, givenPath: string, wanted: Wa
     ...(bodyBytes === 0 ? { size: 0 } : {}),
   };
   const kept = (extensions.pax ?? []).filter(
-    ([key]) => KNOWN_PAX.test(key) && !/^(?:path|linkpath|GNU\.sparse\.name)$/.test(key),
+    (record) => isKnownPax(record) && !/^(?:path|linkpath|GNU\.sparse\.name)$/.test(record[0]),
   );
   const sparseName = header.type === '0' && (extensions.pax ?? []).some(([key]) => key === 'GNU.sparse.name');
   const records: [string, string][] = [
@@ -210,8 +252,12 @@ function readsTheSame(
     (wanted.hardLink === undefined ||
       [wanted.hardLink, `./${wanted.hardLink}`].includes(entryLink(header, extensions))) &&
     (pax === undefined ||
-      (longPath === undefined && longLink === undefined && pax.every(([key]) => KNOWN_PAX.test(key))))
+      (longPath === undefined && longLink === undefined && pax.every(isKnownPax)))
   );
+}
+
+function isKnownPax([key, value]: PaxRecords[number]): boolean {
+  return KNOWN_PAX.test(key) && (value !== '' || key.startsWith('SCHILY.xattr.'));
 }
 
 function entryLink(header: TarHeader, extensions: EntryExtensions): string {

@@ -35,7 +35,11 @@ export class LayerFilter extends Transform {
   readonly #recorder: LayerRecorder;
   #state: State = { at: 'header' };
   #extensions: EntryExtensions = NO_EXTENSIONS;
-  #carry: Buffer = Buffer.alloc(0);
+  /** Bytes of the extensions, so far. */
+  #extensionBytes = 0;
+  /** Input that is not yet a whole block or extension: joined only when it is, however small its pieces are. */
+  #carry: Buffer[] = [];
+  #carried = 0;
   #out: Buffer[] = [];
 
   constructor(what: string, recorder: LayerRecorder) {
@@ -46,8 +50,7 @@ export class LayerFilter extends Transform {
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
     try {
-      const input = this.#carry.length === 0 ? chunk : Buffer.concat([this.#carry, chunk]);
-      this.#carry = Buffer.from(input.subarray(this.#consume(input)));
+      this.#take(chunk);
     } catch (error) {
       done(error as Error);
       return;
@@ -58,7 +61,7 @@ export class LayerFilter extends Transform {
 
   override _flush(done: TransformCallback): void {
     const { at } = this.#state;
-    const cut = this.#carry.length > 0 && at !== 'end';
+    const cut = this.#carried > 0;
     if (
       cut ||
       at === 'extension' ||
@@ -73,8 +76,26 @@ export class LayerFilter extends Transform {
       );
       return;
     }
-    this.#recorder.end();
     done(null, END_OF_ARCHIVE);
+  }
+
+  #take(chunk: Buffer): void {
+    const size = this.#carried + chunk.length;
+    if (size >= this.#need()) {
+      const input = this.#carried === 0 ? chunk : Buffer.concat([...this.#carry, chunk], size);
+      const rest = input.subarray(this.#consume(input));
+      this.#carry = rest.length === 0 ? [] : [Buffer.from(rest)];
+      this.#carried = rest.length;
+    } else {
+      this.#carry.push(chunk);
+      this.#carried = size;
+    }
+  }
+
+  /** Bytes without which there is nothing to do. */
+  #need(): number {
+    if (this.#state.at === 'body' || this.#state.at === 'end') return 0;
+    return this.#state.at === 'extension' ? paddedSize(this.#state.bytes) : BLOCK_BYTES;
   }
 
   /** Works on as much of the input as is whole; returns how many bytes that was. */
@@ -91,7 +112,7 @@ export class LayerFilter extends Transform {
         if (state.left > 0) return at;
         this.#state = { at: 'header' };
       } else {
-        const need = state.at === 'extension' ? paddedSize(state.bytes) : BLOCK_BYTES;
+        const need = this.#need();
         if (input.length - at < need) return at;
         this.#step(state, input.subarray(at, at + need));
         at += need;
@@ -112,10 +133,11 @@ export class LayerFilter extends Transform {
     if (header === undefined)
       throw this.#invalid('has an entry whose header is damaged (wrong checksum or numbers)');
     if ('xgLK'.includes(header.type)) {
-      if (header.size > TAR_EXTENSION_BYTES) {
+      this.#extensionBytes += BLOCK_BYTES + header.size;
+      if (this.#extensionBytes > TAR_EXTENSION_BYTES) {
         throw new AtomicError(
           'limit-exceeded',
-          `${this.#what} has an extended header of ${header.size} bytes`,
+          `${this.#what} has extended headers of more than ${TAR_EXTENSION_BYTES} bytes before one entry`,
         );
       }
       this.#state = { at: 'extension', header, block: Buffer.from(block), bytes: header.size };
@@ -142,6 +164,7 @@ export class LayerFilter extends Transform {
   #finishEntry(header: TarHeader, block: Buffer): void {
     const extensions = this.#extensions;
     this.#extensions = NO_EXTENSIONS;
+    this.#extensionBytes = 0;
     this.#recorder.entries++;
     if (this.#recorder.entries > LAYER_ENTRIES) {
       throw new AtomicError('limit-exceeded', `${this.#what} has more than ${LAYER_ENTRIES} entries`);

@@ -117,7 +117,7 @@ function readText(block: Buffer, offset: number, length: number): string {
 }
 
 /** Octal text, or GNU's base-256 for what does not fit; undefined for anything else, negative or beyond 2^53. */
-function readNumber(block: Buffer, offset: number, length: number): number | undefined {
+export function readNumber(block: Buffer, offset: number, length: number): number | undefined {
   const first = block[offset] ?? 0;
   if (first >= 0x80) {
     let value = first & 0x7f;

@@ -1,3 +1,5 @@
+import { AtomicError } from '../../errors.ts';
+import { LAYER_NAMES_BYTES } from '../../limits.ts';
 import { parentOf } from './path.ts';
 import { PathSet } from './path-set.ts';
 
@@ -30,34 +32,58 @@ export type LayerRecord =
 export class LayerRecorder {
   /** Entries seen, those left out included. */
   entries = 0;
-  /** Device nodes and FIFOs, which ostree does not store. */
+  /** Device nodes and FIFOs, which ostree does not store; hard links to them included. */
   devicesLeftOut = 0;
   /** Whiteouts that name nothing: `.wh.`, `.wh..`, and aufs' own `.wh..wh.` files. */
   whiteoutsLeftOut = 0;
   /** Bytes in regular files, as a file system counts them. */
   fileBytes = 0;
-  /** For each hard link of this layer, the file that its chain ends at. */
-  readonly linkTargets = new Map<string, string>();
   readonly files = new PathSet();
+  readonly devices = new PathSet();
+  /** For each hard link of this layer, the file that its chain ends at. */
+  readonly #linkTargets = new Map<string, string>();
   readonly #folders = new Set<string>();
+  readonly #what: string;
   readonly #write: (record: LayerRecord) => void;
-  readonly #end: () => void;
+  #nameBytes = 0;
 
-  constructor(write: (record: LayerRecord) => void, end: () => void) {
+  /** @param what subject of the error's sentence */
+  constructor(what: string, write: (record: LayerRecord) => void) {
+    this.#what = what;
     this.#write = write;
-    this.#end = end;
   }
 
   directory(path: string, mode: number, uid: number, gid: number): void {
     this.#enterParents(path);
-    this.#folders.add(path);
+    this.#enterFolder(path);
     this.#write({ kind: 'directory', path, mode, uid, gid });
   }
 
+  /** @throws AtomicError `layer-invalid` when it was a folder before, as ostree would */
   file(path: string): void {
+    if (this.#folders.has(path)) throw this.#isBoth(path);
     this.#enterParents(path);
     this.files.add(path);
+    this.#linkTargets.delete(path);
     this.#write({ kind: 'file', path });
+  }
+
+  hardLink(path: string, target: string): void {
+    this.file(path);
+    this.#remember(path);
+    this.#linkTargets.set(path, target);
+  }
+
+  /** The file that a chain of hard links in this layer ends at. */
+  linkTarget(path: string): string {
+    return this.#linkTargets.get(path) ?? path;
+  }
+
+  /** It replaces what the layers below have at its path, by nothing. */
+  device(path: string): void {
+    this.devicesLeftOut++;
+    this.devices.add(path);
+    this.#write({ kind: 'whiteout', path });
   }
 
   /** The whiteout's own file stays in the layer's tree, as atomic and skopeo keep it; `file` is told of it as well. */
@@ -69,20 +95,40 @@ export class LayerRecorder {
     this.#write({ kind: 'opaque', path });
   }
 
+  /** The folders above it are made when the link is: the layer's tree does not have them for its sake. */
   lowerLink(path: string, target: string): void {
-    this.#enterParents(path);
     this.#write({ kind: 'lower-link', path, target });
-  }
-
-  end(): void {
-    this.#end();
   }
 
   #enterParents(path: string): void {
     const parent = parentOf(path);
     if (parent === '' || this.#folders.has(parent)) return;
     this.#enterParents(parent);
-    this.#folders.add(parent);
+    this.#enterFolder(parent);
     this.#write({ kind: 'implied', path: parent });
+  }
+
+  #enterFolder(path: string): void {
+    if (this.#folders.has(path)) return;
+    if (this.files.has(path)) throw this.#isBoth(path);
+    this.#remember(path);
+    this.#folders.add(path);
+  }
+
+  #remember(path: string): void {
+    this.#nameBytes += path.length;
+    if (this.#nameBytes <= LAYER_NAMES_BYTES) return;
+    throw new AtomicError(
+      'limit-exceeded',
+      `${this.#what} has names of folders and hard links of more than ${LAYER_NAMES_BYTES} bytes`,
+    );
+  }
+
+  /** Tar readers do not agree on entries below a link of the same archive, and ostree takes none. */
+  #isBoth(path: string): AtomicError {
+    return new AtomicError(
+      'layer-invalid',
+      `${this.#what} has ${JSON.stringify(path)} both as a file or link and as a folder`,
+    );
   }
 }

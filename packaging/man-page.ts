@@ -1,0 +1,67 @@
+/** docs/man/atomic-ts.1 out of the commands themselves, so that the page and `--help` cannot disagree. */
+import type { Command } from 'commander';
+
+/** The page as roff; the same commands give the same page. */
+export function formatManPage(program: Command): string {
+  return `${[
+    '.\\" Made from the commands themselves: npm run man',
+    '.TH ATOMIC-TS 1 "" "atomic-ts" "User Commands"',
+    '.SH NAME',
+    'atomic-ts \\- run OCI and Docker images as system containers',
+    '.SH SYNOPSIS',
+    '.B atomic-ts',
+    '[\\fIOPTIONS\\fR] \\fICOMMAND\\fR [\\fIARGUMENTS\\fR]',
+    '.SH DESCRIPTION',
+    `${escapeRoff(program.description())}.`,
+    '.SH OPTIONS',
+    ...optionLines(program),
+    '.SH COMMANDS',
+    ...leafCommands(program).flatMap(commandLines),
+    '.SH EXIT STATUS',
+    '0: done, or nothing to do. 1: failed; what was begun is undone. 2: usage. 130, 143: interrupted by SIGINT or SIGTERM and undone.',
+    '.SH FILES',
+    '.TP',
+    '.I /var/lib/containers/atomic',
+    'deployments NAME.0 and NAME.1, the link NAME to the one in use, and the ostree repo .storage/ostree',
+    '.TP',
+    '.I /etc/atomic.conf',
+    'optional: ostree_repository, checkout_path, runtime, http_proxy, https_proxy, no_proxy',
+    '.SH ENVIRONMENT',
+    'ATOMIC_OSTREE_CHECKOUT_PATH, ATOMIC_OSTREE_REPO, ATOMIC_CONF, RUNC_PATH, HTTP_PROXY, HTTPS_PROXY, NO_PROXY',
+    '.SH SEE ALSO',
+    'ostree(1), runc(8), systemd.service(5), tmpfiles.d(5), containers\\-auth.json(5), containers\\-certs.d(5)',
+  ].join('\n')}\n`;
+}
+
+function leafCommands(command: Command): Command[] {
+  return command.commands.flatMap((child) => (child.commands.length > 0 ? leafCommands(child) : [child]));
+}
+
+function commandLines(command: Command): string[] {
+  const names: string[] = [];
+  for (let at: Command | null = command; at?.parent != null; at = at.parent) names.unshift(at.name());
+  const given = command.registeredArguments
+    .map((argument) => ` \\fI${argument.name().toUpperCase()}\\fR`)
+    .join('');
+  return [
+    `.SS ${escapeRoff(names.join(' '))}${given}`,
+    `${escapeRoff(command.description())}.`,
+    ...optionLines(command),
+  ];
+}
+
+function optionLines(command: Command): string[] {
+  return command.options.flatMap((option) => [
+    '.TP',
+    `.B ${escapeRoff(option.flags)}`,
+    escapeRoff(option.description),
+  ]);
+}
+
+/** Hyphens stay hyphens, and no line begins a request. */
+function escapeRoff(text: string): string {
+  return text
+    .replaceAll('\\', '\\e')
+    .replaceAll('-', '\\-')
+    .replaceAll(/^([.'])/gm, '\\&$1');
+}
