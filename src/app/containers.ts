@@ -70,3 +70,25 @@ export async function listContainers(app: App): Promise<Container[]> {
   }
   return containers;
 }
+
+/**
+ * Deployments of a container that stand in its places, the one in use or not. `a.1` may also be the link of a container
+ * of that name: that is no deployment of `a`.
+ */
+export async function findDeployments(app: App, name: ContainerName): Promise<string[]> {
+  const found: string[] = [];
+  for (const slot of [0, 1] as const) {
+    const path = deploymentPath(app, name, slot);
+    if ((await app.files.exists(path)) && (await app.files.readLink(path)) === undefined) found.push(path);
+  }
+  return found;
+}
+
+/** @throws AtomicError `file-exists` when the place of a deployment is the name of another container */
+export async function requirePlace(app: App, name: ContainerName, slot: Slot): Promise<void> {
+  const path = deploymentPath(app, name, slot);
+  if ((await app.files.readLink(path)) === undefined) return;
+  throw new AtomicError('file-exists', `The file ${path} already exists.`, {
+    hint: `A container is called ${name}.${slot}, which is where a deployment of ${name} belongs: choose another --name.`,
+  });
+}

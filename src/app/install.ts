@@ -1,13 +1,12 @@
 import { AtomicError } from '../errors.ts';
 import { defaultContainerName, parseContainerName, type ContainerName } from '../container/name.ts';
-import { formatReference } from '../image/reference.ts';
-import { findRuntime } from '../service/oci-runtime.ts';
+import { findRuntime, type Runtime } from '../service/oci-runtime.ts';
 import type { StoredImage } from '../store/image-store.ts';
 import type { App } from './context.ts';
 import { carryOut, placesOf, previewOf, requireRoot, withContainerLock, type Preview } from './change.ts';
-import { findContainer } from './containers.ts';
+import { findContainer, findDeployments, requirePlace } from './containers.ts';
 import { checkStagedUnit } from './check-unit.ts';
-import { planInstall } from './plan-change.ts';
+import { planInstall, type HostSide } from './plan-change.ts';
 import { findOrPull, readReference, type RegistryAccess } from './pull-image.ts';
 import { runOnce } from './run-once.ts';
 import { stageDeployment, type StagedDeployment } from './stage-deployment.ts';
@@ -45,22 +44,43 @@ export type InstallOutcome =
  */
 export async function installContainer(app: App, request: InstallRequest): Promise<InstallOutcome> {
   requireRoot(app, 'install a system container');
-  const name = chooseName(request);
   const runtime = await findRuntime(app.exec, {
     option: request.runtime,
     environment: app.environment['RUNC_PATH'],
     conf: app.conf.runtime,
   });
+  const findImage = (): Promise<StoredImage> => findOrPull(app, request.image, request.access, request.pull);
+  const given = chooseName(request);
+  if (given !== undefined) return install(app, request, runtime, given, findImage);
+  // A file's or folder's image says its name only when it is read.
+  const image = await findImage();
+  return install(app, request, runtime, defaultContainerName(image.name), () => Promise.resolve(image));
+}
+
+/** The name that was asked for, or that a registry's image goes by. */
+function chooseName({ name, image }: InstallRequest): ContainerName | undefined {
+  if (name !== undefined) return parseContainerName(name);
+  const reference = readReference(image);
+  return reference.transport === 'docker' ? defaultContainerName(reference.image.given) : undefined;
+}
+
+async function install(
+  app: App,
+  request: InstallRequest,
+  runtime: Runtime,
+  name: ContainerName,
+  findImage: () => Promise<StoredImage>,
+): Promise<InstallOutcome> {
   return withContainerLock(app, name, async () => {
     if ((await findContainer(app, name)) !== undefined) return { kind: 'present', name };
     await requireFreePlaces(app, name);
-    const image = await findOrPull(app, request.image, request.access, request.pull);
+    const image = await findImage();
     app.report({ event: 'step', text: `Extracting to ${deploymentPath(app, name, 0)}` });
     const { set } = request;
     const staged = await stageDeployment(app, { name, slot: 0, image, runtime, set, previous: undefined });
     try {
-      if (await isRunOnce(app, image)) {
-        if (!request.dryRun) return { kind: 'ran-once', name, exitCode: await runOnce(app, staged, runtime) };
+      if (!request.dryRun && (await isRunOnce(app, image))) {
+        return { kind: 'ran-once', name, exitCode: await runOnce(app, staged, runtime) };
       }
       return await placeStaged(app, staged, request);
     } finally {
@@ -74,14 +94,13 @@ async function placeStaged(
   staged: StagedDeployment,
   request: InstallRequest,
 ): Promise<InstallOutcome> {
-  const { name } = staged;
+  const { name, stagedAt } = staged;
   await checkStagedUnit(app, staged);
   const { start, settleMs } = request;
-  const plan = {
-    action: 'install',
-    container: name,
-    steps: planInstall(placesOf(app, name), staged.stagedAt, hostSideOf(staged), { start, settleMs }),
-  };
+  const stale = await findDeployments(app, name);
+  const options = { staged: stagedAt, stale, start, settleMs };
+  const steps = planInstall(placesOf(app, name), hostSideOf(staged), options);
+  const plan = { action: 'install', container: name, steps };
   if (request.dryRun) return { kind: 'preview', preview: previewOf(plan, staged) };
   for (const text of staged.hostFiles.messages) app.report({ event: 'step', text });
   await carryOut(app, plan);
@@ -96,7 +115,7 @@ async function placeStaged(
 }
 
 /** What a staged deployment puts on the host. */
-export function hostSideOf(staged: StagedDeployment): Parameters<typeof planInstall>[2] {
+export function hostSideOf(staged: StagedDeployment): HostSide {
   return {
     path: staged.path,
     unit: staged.unit?.content,
@@ -106,19 +125,10 @@ export function hostSideOf(staged: StagedDeployment): Parameters<typeof planInst
   };
 }
 
-function chooseName({ name, image }: InstallRequest): ContainerName {
-  if (name !== undefined) return parseContainerName(name);
-  const reference = readReference(image);
-  return defaultContainerName(
-    reference.transport === 'docker'
-      ? reference.image.given
-      : formatReference(reference).replace(/^[a-z-]+:/, ''),
-  );
-}
-
 /** atomic refuses before it pulls, and so do we. */
 async function requireFreePlaces(app: App, name: ContainerName): Promise<void> {
   const places = placesOf(app, name);
+  await requirePlace(app, name, 0);
   for (const path of [places.unit, places.tmpfiles, places.link]) {
     if (!(await app.files.exists(path))) continue;
     throw new AtomicError('file-exists', `The file ${path} already exists.`, {

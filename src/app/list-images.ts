@@ -5,6 +5,7 @@ import type { StoredImage } from '../store/image-store.ts';
 import { isBlobRef, REF_PREFIX } from '../store/names.ts';
 import { readOtherDeployment, listContainers } from './containers.ts';
 import type { App } from './context.ts';
+import { formatSize } from './format-size.ts';
 import { listPreinstalled } from './list-containers.ts';
 import { matchesFilters, parseFilters } from './list-filter.ts';
 import { formatLocalTime } from './local-time.ts';
@@ -47,7 +48,6 @@ const FILTER_FIELDS = {
 const FILTER_KEYS = Object.keys(FILTER_FIELDS) as (keyof typeof FILTER_FIELDS)[];
 
 const NAMELESS = '<none>';
-const UNITS = ['B', 'KB', 'MB', 'GB', 'TB'];
 
 /**
  * Lists the newest first, layers and configs behind the images. An image that cannot be read is told of and left out.
@@ -64,7 +64,9 @@ export async function describeImages(app: App, { all, filters }: ImageListOption
   const listed = images.map((image) => describe(image, used));
   if (all) {
     const referred = new Set(
-      images.flatMap(({ manifest }) => [...manifest.layers, manifest.config].map(({ digest }) => hexOf(digest))),
+      images.flatMap(({ manifest }) =>
+        [...manifest.layers, manifest.config].map(({ digest }) => hexOf(digest)),
+      ),
     );
     // The layers of an image that could not be read belong to it, whichever they are.
     listed.push(...(await describeBlobs(app, (hex) => complete && !referred.has(hex))));
@@ -81,7 +83,7 @@ function describe(image: StoredImage, used: ReadonlySet<string>): ListedImage {
     id,
     created: formatLocalTime(image.created),
     // A layer's docker.size is that of the blob which its descriptor names: no need to read every layer's commit.
-    virtualSize: formatVirtualSize(image.manifest.layers.reduce((sum, { size }) => sum + size, 0)),
+    virtualSize: formatSize(image.manifest.layers.reduce((sum, { size }) => sum + size, 0)),
     backend: 'ostree',
   };
 }
@@ -146,16 +148,4 @@ async function readUsedIds(app: App): Promise<Set<string>> {
     }
   }
   return ids;
-}
-
-/** Powers of 1000 with at most two places, spelled as atomic did: `79.1 MB`, `68.0 B`. */
-export function formatVirtualSize(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1000 && unit < UNITS.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  const rounded = Number(value.toFixed(2));
-  return `${Number.isInteger(rounded) ? rounded.toFixed(1) : rounded} ${UNITS[unit] ?? ''}`;
 }

@@ -35,15 +35,19 @@ export interface Present {
   readonly hostFilesToRemove: readonly string[];
 }
 
-export function planInstall(
-  places: Places,
-  staged: string,
-  next: HostSide,
-  options: { start: boolean; settleMs: number },
-): Step[] {
+export interface InstallOptions {
+  readonly staged: string;
+  /** What an earlier installation left in the container's places. */
+  readonly stale: readonly string[];
+  readonly start: boolean;
+  readonly settleMs: number;
+}
+
+export function planInstall(places: Places, next: HostSide, options: InstallOptions): Step[] {
   const { name } = places;
   return [
-    { kind: 'place-deployment', from: staged, to: next.path },
+    ...setAside(places, options.stale),
+    { kind: 'place-deployment', from: options.staged, to: next.path },
     ...createHostFiles(next),
     { kind: 'reload-when-undone' },
     ...(next.unit === undefined ? [] : [createFile(places.unit, next.unit)]),
@@ -111,8 +115,16 @@ export function planUninstall(places: Places, present: Present, deployments: rea
       : []),
     ...removeHostFiles(present.hostFilesToRemove),
     { kind: 'set-aside', path: places.link, to: places.trash('link') },
-    ...deployments.map((path, i): Step => ({ kind: 'set-aside', path, to: places.trash(`deployment-${i}`) })),
+    ...setAside(places, deployments),
   ];
+}
+
+function setAside(places: Places, deployments: readonly string[]): Step[] {
+  return deployments.map((path, i): Step => ({
+    kind: 'set-aside',
+    path,
+    to: places.trash(`deployment-${i}`),
+  }));
 }
 
 function createFile(path: string, content: string): Step {

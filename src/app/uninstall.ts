@@ -3,9 +3,8 @@ import type { ContainerName } from '../container/name.ts';
 import { describeStep } from '../transaction/plan.ts';
 import type { App } from './context.ts';
 import { carryOut, placesOf, readPresent, requireRoot, withContainerLock } from './change.ts';
-import { findContainer } from './containers.ts';
+import { findContainer, findDeployments } from './containers.ts';
 import { hostFilesToRemove } from './host-files.ts';
-import { deploymentPath } from './layout.ts';
 import { planUninstall } from './plan-change.ts';
 
 export interface UninstallOutcome {
@@ -39,8 +38,7 @@ export async function uninstallContainer(
     }
     const removal = await hostFilesToRemove(app, container.current.info);
     const present = { ...(await readPresent(app, name)), hostFilesToRemove: removal.paths };
-    const deployments = ([0, 1] as const).map((slot) => deploymentPath(app, name, slot));
-    const steps = planUninstall(placesOf(app, name), present, deployments);
+    const steps = planUninstall(placesOf(app, name), present, await findDeployments(app, name));
     if (!dryRun) {
       await carryOut(app, { action: 'uninstall', container: name, steps });
       for (const text of removal.messages) app.report({ event: 'step', text });

@@ -13,7 +13,7 @@ import {
   type Preview,
 } from './change.ts';
 import { checkStagedUnit } from './check-unit.ts';
-import { getContainer, type Container } from './containers.ts';
+import { getContainer, requirePlace, type Container } from './containers.ts';
 import { hostSideOf } from './install.ts';
 import { deploymentPath, otherSlot } from './layout.ts';
 import { planSwitch } from './plan-change.ts';
@@ -99,6 +99,7 @@ async function switchTo(
     conf: app.conf.runtime,
   });
   const slot = otherSlot(current.slot);
+  await requirePlace(app, name, slot);
   app.report({ event: 'step', text: `Extracting to ${deploymentPath(app, name, slot)}` });
   const staged = await stageDeployment(app, { name, slot, image, runtime, set, previous: current });
   try {

@@ -118,7 +118,7 @@ function addContainerCommands(program: Command, act: Act): void {
     )
     .option('-n, --noheading', 'leave the heading out')
     .option('--no-trunc', 'do not shorten columns')
-    .option('-q', 'print the ids only')
+    .option('-q, --quiet', 'print the ids only')
     .option('--json', 'print JSON')
     .action(act(async () => (await import('./commands/containers-list.ts')).runContainersList));
 }
@@ -145,18 +145,19 @@ function addImageCommands(program: Command, act: Act): void {
     .option('-a, --all', 'list layers and configs as well')
     .option(
       '-f, --filter <key=value>',
-      'show only those that match: repo, tag, image, created, type, is_dangling',
+      'show only those that match: repo, tag, image (its id), created, size, type, is_dangling',
       collect,
       [],
     )
     .option('-n, --noheading', 'leave the heading out')
     .option('--no-trunc', 'do not shorten ids')
-    .option('-q', 'print the ids only')
+    .option('-q, --quiet', 'print the ids only')
     .option('--json', 'print JSON')
     .action(act(async () => (await import('./commands/images-list.ts')).runImagesList));
   program
     .command('doctor')
     .description('check what this host has: tools, file systems, cgroups, space')
+    .option('--json', 'print JSON')
     .action(act(async () => (await import('./commands/doctor.ts')).runDoctor));
 }
 

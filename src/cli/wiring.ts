@@ -12,6 +12,7 @@ import { createFiles } from '../host/files.ts';
 import { readIdentity } from '../host/identity.ts';
 import { createLocks } from '../host/locks.ts';
 import { resolvePaths } from '../host/paths.ts';
+import type { HostFacts } from '../host/ports.ts';
 import type { Templates } from '../render/own-template.ts';
 import { createSystemd } from '../service/systemd.ts';
 import { ImageStore } from '../store/image-store.ts';
@@ -49,6 +50,12 @@ export async function createApp({ version, report, lockWaitMs }: WiringOptions):
     loadTemplates,
     readKernelCapabilities,
   };
+}
+
+/** What `doctor` judges; loaded for it alone. */
+export async function gatherHostFacts({ exec, paths, files }: App): Promise<HostFacts> {
+  const { gatherFacts } = await import('../host/facts.ts');
+  return gatherFacts(exec, paths, files);
 }
 
 /** atomic.conf's proxies count where the environment names none. */

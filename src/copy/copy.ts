@@ -1,3 +1,4 @@
+import { pipeline } from 'node:stream';
 import type { Report } from '../events.ts';
 import { AtomicError } from '../errors.ts';
 import type { Descriptor } from '../image/descriptor.ts';
@@ -80,11 +81,12 @@ async function copyBlob(
     () => report({ event: 'layer', digest, state: 'progress', bytes: verified.bytesPassed, total }),
     200,
   );
-  bytes.on('error', (error) => verified.destroy(error));
+  // Its outcome is that of `verified`, which the destination reads.
+  pipeline(bytes, verified, () => undefined);
   stop.addEventListener('abort', giveUp);
   try {
     if (stop.aborted) giveUp();
-    await destination.putBlob(descriptor, bytes.pipe(verified));
+    await destination.putBlob(descriptor, verified);
   } finally {
     clearInterval(ticker);
     stop.removeEventListener('abort', giveUp);

@@ -104,13 +104,12 @@ async function findMissing(
     const diffId = image.config.diffIds[position];
     if (diffId === undefined) throw new AtomicError('config-invalid', `${what} has no DiffID in the config`);
     const stored = await store.findLayer(digest);
+    const known = missing.get(digest)?.diffId ?? stored?.diffId;
+    if (known !== undefined && known !== diffId) {
+      throw new AtomicError('digest-mismatch', `${what} unpacks to ${known}; the config names ${diffId}`);
+    }
     if (stored === undefined) {
       missing.set(digest, missing.get(digest) ?? { descriptor, diffId, what });
-    } else if (stored.diffId !== undefined && stored.diffId !== diffId) {
-      throw new AtomicError(
-        'digest-mismatch',
-        `${what} unpacks to ${stored.diffId}; the config names ${diffId}`,
-      );
     } else {
       report({ event: 'layer', digest, state: 'present', bytes: size, total: size });
     }

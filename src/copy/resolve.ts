@@ -1,3 +1,4 @@
+import { pipeline } from 'node:stream';
 import { AtomicError } from '../errors.ts';
 import { parseImageConfig, type ImageConfig } from '../image/config.ts';
 import type { Descriptor } from '../image/descriptor.ts';
@@ -117,9 +118,10 @@ export async function readBlob(
   }
   const verify = new VerifyStream({ digest: descriptor.digest, size: descriptor.size, what });
   const blob = await source.getBlob(descriptor);
-  blob.on('error', (error) => verify.destroy(error));
+  // Its outcome is that of `verify`.
+  pipeline(blob, verify, () => undefined);
   try {
-    return await readAll(blob.pipe(verify), limit, what);
+    return await readAll(verify, limit, what);
   } finally {
     blob.destroy();
   }

@@ -17,7 +17,7 @@ export interface LayerPlan {
   readonly redirects: readonly { readonly from: string; readonly to: string }[];
   /** Whiteout files that the layer's checkout leaves in the tree. */
   readonly whiteoutFiles: readonly string[];
-  readonly lowerLinks: readonly { readonly path: string; readonly target: string }[];
+  readonly lowerLinks: readonly LowerLink[];
   /** Folders that were there before and have an entry of their own in the layer: mode and owner are the layer's. */
   readonly directories: readonly {
     readonly path: string;
@@ -53,7 +53,6 @@ export async function prepareTree(root: string, index: string, treeIsEmpty: bool
     for await (const record of readLayerIndex(index))
       if (record.kind === 'file') places.clearFor(record.path);
   }
-  for (const { path } of outline.lowerLinks) places.clearFor(path);
   const whiteoutFiles = [
     ...outline.whiteouts.map((path) => places.of(join(parentOf(path), `.wh.${baseOf(path)}`))),
     ...outline.opaques.map((path) => places.of(join(path, '.wh..wh..opq'))),
@@ -61,7 +60,7 @@ export async function prepareTree(root: string, index: string, treeIsEmpty: bool
   return {
     redirects: places.redirects.map(({ from, to }) => ({ from, to: `${root}/${to}` })),
     whiteoutFiles,
-    lowerLinks: outline.lowerLinks.map(({ path, target }) => ({ path: places.of(path), target })),
+    lowerLinks: outline.lowerLinks,
     directories: places.existing,
   };
 }
@@ -69,22 +68,41 @@ export async function prepareTree(root: string, index: string, treeIsEmpty: bool
 /** Removes the whiteouts' own files, makes the links to lower layers' files, and gives folders their owners. */
 export function finishTree(root: string, plan: LayerPlan): void {
   for (const path of plan.whiteoutFiles) rmSync(`${root}/${path}`, { force: true });
-  for (const { path, target } of plan.lowerLinks) {
-    const source = resolveInTree(root, target, false);
-    const stats = lstatIfThere(`${root}/${source}`);
-    if (stats === undefined || stats.isDirectory()) {
-      throw new AtomicError(
-        'layer-invalid',
-        `the hard link ${JSON.stringify(path)} points at ${JSON.stringify(target)}, which is no file of this image`,
-      );
-    }
-    mkdirSync(`${root}/${parentOf(path)}`, { recursive: true });
-    linkSync(`${root}/${source}`, `${root}/${path}`);
-  }
+  for (const link of plan.lowerLinks) linkToLower(root, link);
   for (const { path, mode, uid, gid } of plan.directories) {
     lchownSync(`${root}/${path}`, uid, gid);
     chmodSync(`${root}/${path}`, mode);
   }
+}
+
+/** Parents that are links are followed inside the root, as everywhere. */
+function linkToLower(root: string, { path, target }: LowerLink): void {
+  const source = resolveInTree(root, target, false);
+  const stats = lstatIfThere(`${root}/${source}`);
+  if (stats === undefined || stats.isDirectory()) {
+    throw new AtomicError(
+      'layer-invalid',
+      `the hard link ${JSON.stringify(path)} points at ${JSON.stringify(target)}, which is no file of this image`,
+    );
+  }
+  const place = join(makeDirectory(root, parentOf(path)), baseOf(path));
+  if (place === source) return;
+  rmSync(`${root}/${place}`, { recursive: true, force: true });
+  linkSync(`${root}/${source}`, `${root}/${place}`);
+}
+
+/** A folder that need not be there, where its path leads inside the root: what is no folder on the way makes room for one. */
+function makeDirectory(root: string, path: string): string {
+  const place = resolveInTree(root, path);
+  let here = '';
+  for (const part of place === '' ? [] : place.split('/')) {
+    here = join(here, part);
+    const stats = lstatIfThere(`${root}/${here}`);
+    if (stats?.isDirectory() === true) continue;
+    if (stats !== undefined) rmSync(`${root}/${here}`);
+    mkdirSync(`${root}/${here}`, { mode: 0o755 });
+  }
+  return place;
 }
 
 async function readOutline(index: string): Promise<LayerOutline> {
@@ -197,10 +215,7 @@ class Places {
         `a layer has entries below the symbolic link ${JSON.stringify(path)}`,
       );
     }
-    const target = resolveInTree(this.#root, here);
-    const stats = lstatIfThere(`${this.#root}/${target}`);
-    if (stats !== undefined && !stats.isDirectory()) rmSync(`${this.#root}/${target}`);
-    mkdirSync(`${this.#root}/${target}`, { recursive: true, mode: 0o755 });
+    const target = makeDirectory(this.#root, here);
     this.#known.set(path, target);
     this.redirects.push({ from: path, to: target });
   }

@@ -5,6 +5,8 @@
  * put a folder over a file, and loses files beside their own whiteout. So before each layer everything that it
  * replaces or removes is taken out of the tree by us, one path component at a time and never through a link; the
  * layer's files then fall on folders only; and what is left of its whiteouts goes afterwards.
+ *
+ * Neighbours that need nothing of that share one process: see tree-outline.ts.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -17,6 +19,9 @@ import { ensureIndex } from './index-foreign-layer.ts';
 import { prepareTree, finishTree, type LayerPlan } from './apply-layer.ts';
 import { blobRef } from './names.ts';
 import type { Repository } from './repository.ts';
+import { TreeOutline } from './tree-outline.ts';
+
+const CHECKOUT_OPTIONS = ['--require-hardlinks', '--union', '--fsync=false'] as const;
 
 export interface CheckoutOptions {
   /** A folder on the repo's file system for what is needed only while it runs. */
@@ -35,6 +40,8 @@ export async function checkoutLayers(
   options: CheckoutOptions,
 ): Promise<void> {
   await mkdir(target, { recursive: true, mode: 0o755 });
+  let outline: TreeOutline | undefined = new TreeOutline();
+  let together: JoinedLayer[] = [];
   for (const [position, layer] of layers.entries()) {
     const commit = await repository.resolveRef(blobRef(layer));
     if (commit === undefined) {
@@ -43,10 +50,46 @@ export async function checkoutLayers(
       });
     }
     await ensureIndex(exec, repository, layer, commit, options.scratch);
-    const plan = await prepareTree(target, indexPath(repository.path, layer), position === 0);
+    const index = indexPath(repository.path, layer);
+    const directories = await outline?.enter(index);
+    if (directories !== undefined) {
+      together.push({ commit, directories });
+      continue;
+    }
+    await checkoutTogether(exec, repository.path, together, target);
+    together = [];
+    const plan = await prepareTree(target, index, position === 0);
     await checkoutLayer(exec, repository.path, commit, target, plan, options.scratch);
     finishTree(target, plan);
+    if (plan.redirects.length > 0 || plan.lowerLinks.length > 0) outline = undefined;
   }
+  await checkoutTogether(exec, repository.path, together, target);
+}
+
+/** A layer whose checkout needs no look at the tree. */
+interface JoinedLayer {
+  readonly commit: string;
+  readonly directories: LayerPlan['directories'];
+}
+
+/** Layers in their order, in one process: a process start is what most layers cost. */
+async function checkoutTogether(
+  exec: Exec,
+  repository: string,
+  layers: readonly JoinedLayer[],
+  target: string,
+): Promise<void> {
+  if (layers.length === 0) return;
+  const list = layers.map(({ commit }) => `${commit}\0/\0`).join('');
+  await exec.run(
+    'ostree',
+    [`--repo=${repository}`, 'checkout', ...CHECKOUT_OPTIONS, '--from-stdin', target],
+    {
+      input: list,
+    },
+  );
+  const directories = layers.flatMap((layer) => layer.directories);
+  finishTree(target, { redirects: [], whiteoutFiles: [], lowerLinks: [], directories });
 }
 
 /** One layer; the subtrees that lie below a symlink of a lower layer go where it points, inside the root. */
@@ -62,9 +105,7 @@ async function checkoutLayer(
     exec.run('ostree', [
       `--repo=${repository}`,
       'checkout',
-      '--require-hardlinks',
-      '--union',
-      '--fsync=false',
+      ...CHECKOUT_OPTIONS,
       ...args,
       commit,
       destination,

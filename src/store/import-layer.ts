@@ -53,17 +53,16 @@ export async function importLayer(
   layer: LayerToImport,
 ): Promise<ImportedLayer> {
   const { descriptor, diffId, what } = layer;
+  // Until the pipeline listens; what went wrong is then still there to be read.
+  layer.bytes.on('error', () => undefined);
   const index = await LayerIndexWriter.create(repository, descriptor.digest);
-  const recorder = new LayerRecorder(
-    (record) => index.write(record),
-    () => undefined,
-  );
+  const recorder = new LayerRecorder(what, (record) => index.write(record));
   try {
     const compressed = new VerifyStream({ digest: descriptor.digest, size: descriptor.size, what });
     const unpacked = new UnpackedLimit(what, () => compressed.bytesPassed);
     const filter = new LayerFilter(what, recorder);
     const compression = detectCompression(await peek(layer.bytes, MAGIC_BYTES), what);
-    const decompressor = createDecompressor(compression, () => exec.filter('zstd', ['-dcq']));
+    const decompressor = createDecompressor(compression, () => exec.filter('zstd', ['-dcq']), what);
     const content = new VerifyStream({ digest: diffId, size: undefined, what: `${what}, unpacked,` });
     const stages = [
       layer.bytes,
@@ -86,8 +85,13 @@ export async function importLayer(
       digest: descriptor.digest,
       devicesLeftOut: recorder.devicesLeftOut,
       publish: async () => {
-        await index.publish();
-        await publishLayer(exec, repository, layer, commit, unpacked.bytesPassed);
+        try {
+          await index.publish();
+          await publishLayer(exec, repository, layer, commit, unpacked.bytesPassed);
+        } catch (error) {
+          await index.discard();
+          throw error;
+        }
       },
       discard: () => index.discard(),
     };

@@ -59,7 +59,10 @@ export class LayerIndexWriter {
   }
 
   async discard(): Promise<void> {
+    // The file is opened in the background: before the stream is closed it may not be there yet.
+    const closed = new Promise<void>((resolve) => this.#stream.once('close', resolve));
     this.#stream.destroy();
+    if (!this.#stream.closed) await closed;
     await rm(this.#temporary, { force: true });
   }
 
@@ -108,6 +111,7 @@ export async function* readLayerIndex(path: string): AsyncGenerator<LayerRecord>
 /** A record, or the path of a lower link whose target follows. */
 function parseRecord(text: string, link: string | undefined, path: string): LayerRecord | string {
   const rest = text.slice(2);
+  if (text[1] !== ' ' || (link !== undefined && text[0] !== 't')) throw damaged(path);
   switch (text[0]) {
     case 'd': {
       const match = /^([0-7]+) ([0-9]+) ([0-9]+) (.*)$/s.exec(rest);

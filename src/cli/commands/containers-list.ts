@@ -7,7 +7,7 @@ interface ContainersListFlags {
   readonly filter: readonly string[];
   readonly noheading?: boolean;
   readonly trunc: boolean;
-  readonly q?: boolean;
+  readonly quiet?: boolean;
 }
 
 export async function runContainersList(context: CommandContext, flags: ContainersListFlags): Promise<void> {
@@ -15,7 +15,9 @@ export async function runContainersList(context: CommandContext, flags: Containe
     all: flags.all === true,
     filters: flags.filter,
   });
-  context.output.result(containers.map(toDocument), toLines(containers, flags));
+  // `--quiet` is read by the program, `-q` by the command: atomic knew both here.
+  const quiet = flags.quiet === true || context.output.options.quiet;
+  context.output.result(containers.map(toDocument), toLines(containers, { ...flags, quiet }));
 }
 
 /** atomic's keys in atomic's order. */
@@ -37,7 +39,7 @@ function toDocument({ id, imageId, imageName, command, created, state, backend, 
 
 function toLines(containers: readonly ListedContainer[], flags: ContainersListFlags): string[] {
   // Whole: a name that is cut names nothing.
-  if (flags.q === true) return containers.map(({ id }) => id);
+  if (flags.quiet === true) return containers.map(({ id }) => id);
   // atomic prints no heading over nothing here, and one in `images list`.
   if (containers.length === 0) return [];
   const column = (heading: string, width: number): Column => ({ heading, width, cut: flags.trunc });

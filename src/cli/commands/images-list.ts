@@ -7,7 +7,7 @@ interface ImagesListFlags {
   readonly filter: readonly string[];
   readonly noheading?: boolean;
   readonly trunc: boolean;
-  readonly q?: boolean;
+  readonly quiet?: boolean;
 }
 
 /** As many characters of an id as are shown, and as find an image again. */
@@ -18,7 +18,9 @@ export async function runImagesList(context: CommandContext, flags: ImagesListFl
     all: flags.all === true,
     filters: flags.filter,
   });
-  context.output.result(images.map(toDocument), toLines(images, flags));
+  // `--quiet` is read by the program, `-q` by the command: atomic knew both here.
+  const quiet = flags.quiet === true || context.output.options.quiet;
+  context.output.result(images.map(toDocument), toLines(images, { ...flags, quiet }));
 }
 
 /** atomic's keys in atomic's order; nothing is scanned for vulnerabilities. */
@@ -40,7 +42,7 @@ function toDocument({ repo, tag, isDangling, used, id, created, virtualSize, bac
 
 function toLines(images: readonly ListedImage[], flags: ImagesListFlags): string[] {
   const shownId = (id: string): string => (flags.trunc ? id.slice(0, ID_CHARACTERS) : id);
-  if (flags.q === true) return images.map(({ id }) => shownId(id));
+  if (flags.quiet === true) return images.map(({ id }) => shownId(id));
   const columns = [
     { heading: '', width: 2 },
     { heading: 'REPOSITORY', width: 10, margin: 2 },

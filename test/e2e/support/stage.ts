@@ -126,20 +126,35 @@ export async function waitForPage(stage: Stage, url: string, expected: string): 
   await stage.shell(script, url, expected);
 }
 
-/** Everything that a change of a container may touch, one line a file; the image store and our locks aside. */
+/**
+ * Everything that a change of a container may touch, one line each: files with their modes and contents, services,
+ * containers of the runtimes. Not the image store, our locks, and folders of ours that hold nothing.
+ */
 export function takeSnapshot(stage: Stage): Promise<string> {
-  // Folders of our own that hold nothing may stay; times and link counts are not state.
-  const script = `
+  return stage.shell(`
     cd /
-    find etc/systemd etc/tmpfiles.d var/lib/containers usr/lib/containers ! -path '*/.storage/*' ! -path '*/.atomic-ts*' \\
-      -printf '%p %y %m %U:%G %l\\n' 2>/dev/null | LC_ALL=C sort
-    find var/lib/containers -path '*/.atomic-ts/*' ! -type d ! -path '*/locks/*' -printf '%p\\n'
-    find etc/systemd etc/tmpfiles.d var/lib/containers/atomic/*/ -maxdepth 2 -type f -exec sha256sum {} + | LC_ALL=C sort -k2
-    find run var/lib -maxdepth 1 ! -name '*.pid' -printf '%p %y %m\\n' | LC_ALL=C sort
-    runc list -q
-    systemctl list-unit-files --no-legend --state=enabled
-    systemctl list-units --all --no-legend --plain --type=service --state=active,failed,activating | cut -d' ' -f1 | grep -v systemd-`;
-  return stage.run('sh', '-c', script);
+    {
+      find etc/systemd/system etc/tmpfiles.d -printf '%p %y %m %U:%G %l\\n'
+      find var/lib/containers -mindepth 2 -path '*/.storage' -prune -o -path '*/.atomic-ts' -prune -o \\
+        -path '*/rootfs/*' -prune -o -printf '%p %y %m %U:%G %l\\n'
+      find var/lib/containers -path '*/.atomic-ts/*' ! -type d ! -path '*/locks/*' -print
+      find run run/runc run/crun var/lib -maxdepth 1 ! -path run/runc ! -path run/crun ! -path run/shm \\
+        -printf '%p %y %m %U:%G\\n' 2>/dev/null || true
+    } | LC_ALL=C sort
+    find etc/systemd/system etc/tmpfiles.d var/lib/containers/*/ -maxdepth 2 -type f -exec sha256sum {} + | LC_ALL=C sort -k2
+    systemctl list-units --all --no-legend --plain --type=service --state=loaded | awk '{ print $1, $3 }' |
+      grep -Ev '^(systemd-|dbus|getty|user)' | LC_ALL=C sort`);
+}
+
+/** The info of a container's deployment in use. */
+export async function readInfo(stage: Stage, name: string): Promise<Info> {
+  return JSON.parse(await stage.host.readFile(`${CHECKOUTS}/${name}/info`)) as Info;
+}
+
+export interface Info {
+  readonly image: string;
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly [key: string]: unknown;
 }
 
 export function show({ code, stdout, stderr }: ExecResult): string {

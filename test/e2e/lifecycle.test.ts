@@ -1,0 +1,399 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeDirTransport, writeDockerArchive, writeOciArchive } from '../fixtures/image-builder.ts';
+import { helloImage } from './support/images.ts';
+import {
+  CHECKOUTS,
+  openStage,
+  readInfo,
+  REGISTRY,
+  REPOSITORY,
+  takeSnapshot,
+  waitForPage,
+  type Stage,
+} from './support/stage.ts';
+
+const IMAGE = `${REGISTRY}/hello`;
+/** atomic's keys in atomic's order, then ours. */
+const INFO_KEYS = [
+  'image',
+  'revision',
+  'ostree-commit',
+  'created',
+  'values',
+  'has-container-service',
+  'installed-files',
+  'installed-files-checksum',
+  'installed-files-template',
+  'rename-installed-files',
+  'rpm-installed',
+  'system-package',
+  'remote',
+  'use-links',
+  'runtime',
+  'value-sources',
+  'source',
+  'manifest-digest',
+];
+/** From systemctl's verbs alone: a child process for each of them, and a few to read the image and its unit. */
+const SWITCH_LINES = (slot: 0 | 1): string[] => [
+  `Extracting to ${CHECKOUTS}/spc.${slot}`,
+  'systemctl stop spc',
+  'systemd-tmpfiles --remove /etc/tmpfiles.d/spc.conf',
+  'systemctl daemon-reload',
+  'systemd-tmpfiles --create /etc/tmpfiles.d/spc.conf',
+  'systemctl start spc',
+];
+
+let stage: Stage;
+const lines = async (...args: string[]): Promise<string[]> =>
+  (await stage.succeed(...args)).split('\n').slice(0, -1);
+const current = (name: string): Promise<string> => stage.run('readlink', `${CHECKOUTS}/${name}`);
+
+beforeAll(async () => {
+  stage = await openStage();
+});
+afterAll(() => stage.close());
+
+describe('the life of a system container', () => {
+  const v1 = helloImage({ files: [{ path: 'only-v1', content: 'one' }] });
+  const v2 = helloImage({
+    defaults: { RECEIVER: 'Moon', PORT: '8082' },
+    files: [{ path: 'only-v2', content: 'two' }],
+  });
+  let before: string;
+  let uuid: unknown;
+
+  it('begins with a copy to the registry, which a second copy finds there', async () => {
+    const layout = stage.addLayout('v1', { image: v1, tag: 'v1' });
+    expect(await lines('copy', `${layout}:v1`, `docker://${IMAGE}`)).toEqual([
+      `Copied ${layout}:v1 to docker://${IMAGE} (${v1.digest}): 3 blobs, 0 were there`,
+    ]);
+    expect((await stage.takeRequests()).filter((request) => request.startsWith('PUT'))).toHaveLength(4);
+    await stage.succeed('copy', `${layout}:v1`, `docker://${IMAGE}`);
+    expect((await stage.takeRequests()).filter((request) => /^(?:PUT|POST) .*blobs/.test(request))).toEqual(
+      [],
+    );
+    before = await takeSnapshot(stage);
+  });
+
+  it('is installed in the words of atomic, and started', async () => {
+    expect(await lines('install', '--system', '--name', 'spc', IMAGE)).toEqual([
+      `Extracting to ${CHECKOUTS}/spc.0`,
+      'systemctl daemon-reload',
+      'systemd-tmpfiles --create /etc/tmpfiles.d/spc.conf',
+      'systemctl enable spc',
+      'systemctl start spc',
+    ]);
+    await waitForPage(stage, 'http://localhost:8081/', 'Hi World');
+    expect(await stage.run('systemctl', 'is-enabled', 'spc')).toBe('enabled');
+  });
+
+  it("has its files where atomic's users look for them", async () => {
+    const listing = `cd ${CHECKOUTS}; stat -c '%n %a %u:%g %F' . spc.0 spc.0/* spc /etc/systemd/system/spc.service /etc/tmpfiles.d/spc.conf /run/spc`;
+    expect((await stage.shell(listing)).split('\n')).toEqual([
+      '. 755 0:0 directory',
+      'spc.0 755 0:0 directory',
+      'spc.0/config.json 644 0:0 regular file',
+      'spc.0/info 644 0:0 regular file',
+      'spc.0/rootfs 755 0:0 directory',
+      'spc.0/spc.service 644 0:0 regular file',
+      'spc.0/tmpfiles-spc.conf 644 0:0 regular file',
+      'spc 777 0:0 symbolic link',
+      '/etc/systemd/system/spc.service 644 0:0 regular file',
+      '/etc/tmpfiles.d/spc.conf 644 0:0 regular file',
+      '/run/spc 755 0:0 directory',
+    ]);
+    expect(await current('spc')).toBe(`${CHECKOUTS}/spc.0`);
+    await stage.shell(`cd ${CHECKOUTS}/spc
+      cmp spc.service /etc/systemd/system/spc.service
+      cmp tmpfiles-spc.conf /etc/tmpfiles.d/spc.conf`);
+    expect(await stage.run('stat', '-c', '%a %h', `${CHECKOUTS}/spc/rootfs/bin/busybox`)).toBe('755 2');
+  });
+
+  it('tells in its info what it is made of', async () => {
+    const text = await stage.host.readFile(`${CHECKOUTS}/spc/info`);
+    const info = await readInfo(stage, 'spc');
+    expect(Object.keys(info)).toEqual(INFO_KEYS);
+    expect(text).toContain('\n    "image": "localhost:5000/hello",\n');
+    expect(info).toMatchObject({
+      revision: v1.digest.slice('sha256:'.length),
+      'ostree-commit': await stage.run(
+        'ostree',
+        `--repo=${REPOSITORY}`,
+        'rev-parse',
+        'ociimage/localhost_3A5000_2Fhello_3Alatest',
+      ),
+      'has-container-service': true,
+      'installed-files': [],
+      'installed-files-checksum': {},
+      'installed-files-template': [],
+      'rename-installed-files': {},
+      'rpm-installed': null,
+      'system-package': 'no',
+      remote: null,
+      runtime: '/usr/sbin/runc',
+      source: `docker://${IMAGE}`,
+      'manifest-digest': v1.digest,
+      values: {
+        DESTDIR: `${CHECKOUTS}/spc.0`,
+        NAME: 'spc',
+        EXEC_START: "/usr/sbin/runc --systemd-cgroup run 'spc'",
+        EXEC_STOP: "/usr/sbin/runc --systemd-cgroup kill 'spc'",
+        HOST_UID: 0,
+        HOST_GID: 0,
+        IMAGE_NAME: IMAGE,
+        IMAGE_ID: v1.digest.slice('sha256:'.length),
+        RUN_DIRECTORY: '/run',
+        CONF_DIRECTORY: '/etc',
+        STATE_DIRECTORY: '/var/lib',
+        PIDFILE: '/run/container-spc.pid',
+        RECEIVER: 'World',
+        PORT: '8081',
+        UUID: expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/),
+      },
+      'value-sources': { NAME: 'forced', RUN_DIRECTORY: 'host', PORT: 'manifest', UUID: 'generated' },
+    });
+    uuid = info.values['UUID'];
+  });
+
+  it('runs under runc, on a root that it cannot write to', async () => {
+    expect(await stage.run('runc', 'list', '-q')).toBe('spc');
+    const write = await stage.host.exec('runc', ['exec', 'spc', 'touch', '/usr/bin/x']);
+    expect(write).toMatchObject({ code: 1, stderr: expect.stringContaining('Read-only file system') });
+  });
+
+  it('is already present when it is installed again', async () => {
+    const state = await takeSnapshot(stage);
+    await stage.takeRequests();
+    expect(await lines('install', '--system', '--name', 'spc', IMAGE)).toEqual(['spc already present']);
+    expect(await stage.takeRequests()).toEqual([]);
+    expect(await takeSnapshot(stage)).toBe(state);
+  });
+
+  it('is not touched by an update without news, which fetches no blob and runs hardly a program', async () => {
+    const state = await takeSnapshot(stage);
+    await stage.takeRequests();
+    const traced = await stage.host.exec('strace', [
+      ...['-f', '-qq', '-e', 'trace=execve', '-e', 'signal=none', '-o', '/var/log/programs'],
+      ...['atomic-ts', 'update', 'spc'],
+    ]);
+    expect(traced).toMatchObject({ code: 0, stdout: 'Latest version already installed.\n' });
+    const asked = await stage.takeRequests();
+    expect(asked).toContain('GET /v2/hello/manifests/latest');
+    expect(asked.filter((request) => request.includes('/blobs/'))).toEqual([]);
+    const programs = await stage.shell("grep -c ' = 0$' /var/log/programs");
+    // env, node, and flock for each of two locks.
+    expect(Number(programs)).toBeLessThanOrEqual(5);
+    expect(await takeSnapshot(stage)).toBe(state);
+  });
+
+  it('gets another value with update --set', async () => {
+    expect(await lines('update', 'spc', '--set', 'RECEIVER=Universe')).toEqual(SWITCH_LINES(1));
+    expect(await current('spc')).toBe(`${CHECKOUTS}/spc.1`);
+    await waitForPage(stage, 'http://localhost:8081/', 'Hi Universe');
+    expect(await lines('update', 'spc', '--set', 'RECEIVER=Universe')).toEqual([
+      'Latest version already installed.',
+    ]);
+  });
+
+  it('follows its tag: a new default is taken, what was set is kept, and nothing of the old tree stays', async () => {
+    await stage.shell(`echo stale >${CHECKOUTS}/spc.0/rootfs/stale`);
+    await stage.push(v2, 'hello');
+    // The local storage has the old image still.
+    expect(await lines('containers', 'update', 'spc')).toEqual(['Latest version already installed.']);
+
+    expect(await lines('update', 'spc')).toEqual(SWITCH_LINES(0));
+    await waitForPage(stage, 'http://localhost:8082/', 'Hi Universe');
+    const info = await readInfo(stage, 'spc');
+    expect(info.values).toMatchObject({ RECEIVER: 'Universe', PORT: '8082', UUID: uuid });
+    expect(info).toMatchObject({ 'manifest-digest': v2.digest, image: IMAGE });
+    const tree = (await stage.run('ls', `${CHECKOUTS}/spc/rootfs`)).split('\n');
+    expect(tree).toContain('only-v2');
+    expect(tree).not.toContain('only-v1');
+    expect(tree).not.toContain('stale');
+  });
+
+  it('has a fourth deployment as clean as the third', async () => {
+    expect(await lines('update', 'spc', '--set', 'RECEIVER=Mars')).toEqual(SWITCH_LINES(1));
+    await waitForPage(stage, 'http://localhost:8082/', 'Hi Mars');
+    const trees = await stage.shell(`cd ${CHECKOUTS}
+      (cd spc.0/rootfs; find . | sort) >/tmp/0; (cd spc.1/rootfs; find . | sort) >/tmp/1; diff /tmp/0 /tmp/1`);
+    expect(trees).toBe('');
+    expect(await stage.run('ls', CHECKOUTS)).toBe('spc\nspc.0\nspc.1');
+  });
+
+  it('is rolled back to its other deployment, and from there to this one', async () => {
+    const rollback = (slot: 0 | 1): string[] => [
+      'Attempting to roll back system container: spc',
+      `Rolling back container spc to the checkout at ${CHECKOUTS}/spc.${slot}`,
+      ...SWITCH_LINES(slot).slice(1),
+    ];
+    expect(await lines('containers', 'rollback', 'spc')).toEqual(rollback(0));
+    await waitForPage(stage, 'http://localhost:8082/', 'Hi Universe');
+    expect(await lines('containers', 'rollback', 'spc')).toEqual(rollback(1));
+    await waitForPage(stage, 'http://localhost:8082/', 'Hi Mars');
+    expect((await readInfo(stage, 'spc')).values).toMatchObject({ RECEIVER: 'Mars', UUID: uuid });
+  });
+
+  it('is taken to another image with --rebase, and keeps its values', async () => {
+    const other = await stage.push(helloImage({ defaults: { RECEIVER: 'Nobody', PORT: '8083' } }), 'other:1');
+    expect(await lines('containers', 'update', '--rebase', other, 'spc')).toEqual(SWITCH_LINES(0));
+    await waitForPage(stage, 'http://localhost:8083/', 'Hi Mars');
+    expect(await readInfo(stage, 'spc')).toMatchObject({ image: other, values: { UUID: uuid } });
+    // From now on it follows the other image.
+    expect(await lines('update', 'spc')).toEqual(['Latest version already installed.']);
+  });
+
+  it('stays stopped over an update when it was stopped', async () => {
+    await stage.run('systemctl', 'stop', 'spc');
+    expect(await lines('update', 'spc', '--set', 'RECEIVER=Dark')).toEqual(
+      SWITCH_LINES(1).filter((line) => !/stop|start/.test(line)),
+    );
+    const state = await stage.run('systemctl', 'show', '-P', 'ActiveState,UnitFileState', 'spc');
+    expect(state).toBe('inactive\nenabled');
+    await stage.run('systemctl', 'start', 'spc');
+    await waitForPage(stage, 'http://localhost:8083/', 'Hi Dark');
+  });
+
+  it('leaves nothing when it is uninstalled, but its image in the local storage', async () => {
+    expect(await lines('uninstall', 'spc')).toEqual([
+      'systemctl disable --now spc',
+      'systemctl daemon-reload',
+      'systemd-tmpfiles --remove /etc/tmpfiles.d/spc.conf',
+    ]);
+    expect(await takeSnapshot(stage)).toBe(before);
+    expect(await stage.run('ostree', `--repo=${REPOSITORY}`, 'refs', '--list', 'ociimage')).toContain(
+      'localhost_3A5000_2Fother_3A1',
+    );
+    const again = await stage.atomic(['uninstall', 'spc']);
+    expect(again).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/^Unable to find 'spc' in the following backends: ostree\n/),
+    });
+  });
+});
+
+describe('names of containers', () => {
+  let before: string;
+  let image: string;
+  beforeAll(async () => {
+    image = await stage.push(helloImage(), 'named:7.0');
+    before = await takeSnapshot(stage);
+  });
+
+  it('may hold dots, dashes and underscores and end in .0, also several installed at once', async () => {
+    const names = ['with-dash', 'under_score', 'dotted.name', 'ends.0', 'ends.1', 'a.mount'];
+    const each = (act: (name: string, port: string) => Promise<unknown>): Promise<unknown> =>
+      Promise.all(names.map((name, i) => act(name, String(9000 + i))));
+    await each((name, port) =>
+      stage.succeed('install', image, '--name', name, '--set', `PORT=${port}`, '--set', `RECEIVER=${name}`),
+    );
+    await each((name, port) => waitForPage(stage, `http://localhost:${port}/`, `Hi ${name}`));
+    await each((name) => stage.succeed('update', name, '--set', 'RECEIVER=again'));
+    await each((_name, port) => waitForPage(stage, `http://localhost:${port}/`, 'Hi again'));
+    await each((name) => stage.succeed('uninstall', name));
+    expect(await takeSnapshot(stage)).toBe(before);
+  });
+
+  it('never stand for a deployment of another container', async () => {
+    await stage.succeed('install', image, '--name', 'web', '--no-start');
+    await stage.succeed('install', image, '--name', 'far.1', '--no-start');
+    const state = await takeSnapshot(stage);
+    for (const name of ['web.0', 'web.1', 'far']) {
+      const refused = await stage.atomic(['--quiet', 'install', image, '--name', name, '--no-start']);
+      expect(refused).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining(name) });
+      expect(refused.stderr).toMatch(/--name/);
+      expect(await takeSnapshot(stage)).toBe(state);
+    }
+    await stage.succeed('uninstall', 'web');
+    await stage.succeed('uninstall', 'far.1');
+    expect(await takeSnapshot(stage)).toBe(before);
+  });
+
+  it('come from the image when none is given: its basename, with the tag unless that is latest', async () => {
+    const digest = helloImage().digest;
+    const byImage = new Map([
+      [image, 'named-7.0'],
+      [`${REGISTRY}/named@${digest}`, 'named'],
+      [`docker://${image}@${digest}`, 'named'],
+      [`http:${image}`, 'named-7.0'],
+    ]);
+    for (const [given, name] of byImage) {
+      expect(await lines('install', given, '--no-start')).toEqual([
+        `Extracting to ${CHECKOUTS}/${name}.0`,
+        'systemctl daemon-reload',
+        `systemd-tmpfiles --create /etc/tmpfiles.d/${name}.conf`,
+        `systemctl enable ${name}`,
+      ]);
+      const info = await readInfo(stage, name);
+      expect(info).toMatchObject({ image: given.replace(/^.*?:(?=\/\/|localhost)\/*/, ''), 'manifest-digest': digest });
+      // A digest is not followed anywhere.
+      expect(await lines('update', name)).toEqual(['Latest version already installed.']);
+      await stage.succeed('uninstall', name);
+    }
+  });
+});
+
+describe('images from elsewhere', () => {
+  const image = helloImage({ files: [{ path: 'from-a-file', content: 'x' }] });
+
+  it('are installed from folders and archives of all kinds, in the spellings of skopeo and of atomic', async () => {
+    stage.addLayout('layout', { image, tag: 'v1' });
+    writeOciArchive(`${stage.images}/archive.tar`, [{ image, tag: 'v1' }]);
+    writeDockerArchive(`${stage.images}/saved.tar`, [{ image, names: ['example.org/saved:3'] }]);
+    writeDockerArchive(`${stage.images}/unnamed.tar`, [{ image }], { layout: 'oci' });
+    writeDirTransport(`${stage.images}/folder`, image);
+    const byName = new Map([
+      ['layout-v1', 'oci:/images/layout:v1'],
+      ['archive', 'oci-archive:/images/archive.tar'],
+      ['saved', 'docker-archive:/images/saved.tar'],
+      ['saved-3', 'docker-archive:/images/saved.tar:example.org/saved:3'],
+      ['unnamed', 'dockertar:/images/unnamed.tar'],
+      ['folder', 'dir:/images/folder'],
+    ]);
+    await stage.takeRequests();
+    await Promise.all(
+      Array.from(byName, async ([name, given]) => {
+        await stage.succeed('install', given, '--no-start');
+        expect(await stage.run('cat', `${CHECKOUTS}/${name}/rootfs/from-a-file`)).toBe('x');
+        expect(await lines('update', name)).toEqual(['Latest version already installed.']);
+        await stage.succeed('uninstall', name);
+      }),
+    );
+    expect(await stage.takeRequests()).toEqual([]);
+  });
+
+  it('are read again for an update', async () => {
+    stage.addLayout('moving', { image });
+    await stage.succeed('install', 'oci:/images/moving', '--no-start');
+    stage.addLayout('moving', { image: helloImage({ files: [{ path: 'newer', content: 'y' }] }) });
+    expect(await lines('update', 'moving')).toContain(`Extracting to ${CHECKOUTS}/moving.1`);
+    expect(await stage.run('cat', `${CHECKOUTS}/moving/rootfs/newer`)).toBe('y');
+    await stage.succeed('uninstall', 'moving');
+  });
+
+  it('reach the network under no other name than their registry’s', async () => {
+    const talk = ['strace', '-f', '-qq', '-e', 'trace=connect,sendto,sendmmsg', '-o', '/var/log/talk'];
+    const contacted = async (...args: string[]): Promise<string> => {
+      await stage.host.exec('env', [...talk, 'atomic-ts', ...args]);
+      return stage.shell("grep -E 'sa_family=AF_INET|\\\\1' /var/log/talk || true");
+    };
+    // In the local storage: nobody is asked.
+    stage.addLayout('plain', { image });
+    await stage.succeed('pull', 'oci:/images/plain');
+    expect(await contacted('install', 'plain', '--name', 'unqualified', '--no-start')).toBe('');
+    expect(await stage.run('cat', `${CHECKOUTS}/unqualified/rootfs/from-a-file`)).toBe('x');
+    expect(await contacted('update', 'unqualified', '--no-pull')).toBe('');
+    await stage.succeed('uninstall', 'unqualified');
+    // Not there: the public registry is, and the image's name is never taken for a host's.
+    await stage.shell("echo '127.0.0.1 registry-1.docker.io' >>/etc/hosts");
+    const missing = await stage.atomic(['install', 'nowhere', '--no-start']);
+    expect(missing.code).toBe(1);
+    expect(missing.stderr).toContain('The image `nowhere` is not fully qualified: it is pulled from docker.io');
+    expect(missing.stderr).toContain('registry-1.docker.io');
+    const addresses = await contacted('install', 'nowhere', '--no-start');
+    expect(addresses).toContain('sin_port=htons(443), sin_addr=inet_addr("127.0.0.1")');
+    expect(addresses).not.toContain('htons(53)');
+  });
+});
