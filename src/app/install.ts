@@ -129,12 +129,25 @@ export function hostSideOf(staged: StagedDeployment): HostSide {
 async function requireFreePlaces(app: App, name: ContainerName): Promise<void> {
   const places = placesOf(app, name);
   await requirePlace(app, name, 0);
+  await requirePlace(app, name, 1);
+  await refuseDeploymentName(app, name);
   for (const path of [places.unit, places.tmpfiles, places.link]) {
     if (!(await app.files.exists(path))) continue;
     throw new AtomicError('file-exists', `The file ${path} already exists.`, {
       hint: 'It belongs to something else: choose another --name, or remove it.',
     });
   }
+}
+
+/** `a.1` is where an update of an installed `a` puts its deployment. */
+async function refuseDeploymentName(app: App, name: ContainerName): Promise<void> {
+  const owner = /^(.+)\.[01]$/.exec(name)?.[1];
+  if (owner === undefined || (await findContainer(app, parseContainerName(owner))) === undefined) return;
+  throw new AtomicError(
+    'file-exists',
+    `Cannot call a container ${name}: that is a deployment of the container ${owner}`,
+    { hint: 'Choose another --name.' },
+  );
 }
 
 async function isRunOnce(app: App, image: StoredImage): Promise<boolean> {

@@ -13,6 +13,11 @@ export class TreeOutline {
   readonly #files = new PathSet();
   readonly #folders = new PathSet();
 
+  constructor() {
+    // The root is there before its first layer.
+    this.#folders.add('');
+  }
+
   /**
    * Enters a layer, the next one up.
    * @param index path of its index

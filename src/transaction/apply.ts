@@ -1,6 +1,6 @@
 import { AtomicError, messageOf } from '../errors.ts';
 import type { StepContext } from './context.ts';
-import { Journal, type OpenJournal } from './journal.ts';
+import { Journal, noteUndone, type OpenJournal } from './journal.ts';
 import { announceStep, describeStep, type Plan } from './plan.ts';
 import { applyStep, captureStep, cleanStep, undoStep, type Before } from './steps.ts';
 
@@ -45,20 +45,37 @@ async function undoAll(
   error: unknown,
   context: StepContext,
 ): Promise<void> {
-  const trouble = await undoSteps(plan, begun, context);
-  if (error instanceof AtomicError) for (const sentence of trouble) error.addTrouble(sentence);
-  if (trouble.length === 0) await journal.remove();
-  else await journal.keep();
+  const trouble = await undoSteps(plan, begun, context, (index) => journal.undone(index));
+  try {
+    if (trouble.length === 0) await journal.remove();
+    else await journal.keep();
+  } catch (unremoved) {
+    trouble.push(`Could not remove the journal ${journal.path}: ${messageOf(unremoved)}`);
+  }
+  for (const sentence of trouble) {
+    if (error instanceof AtomicError) error.addTrouble(sentence);
+    else context.report({ event: 'warning', text: sentence });
+  }
 }
 
-/** Undoes steps, last first; goes on behind one that cannot be undone, and tells of each. */
-async function undoSteps(plan: Plan, begun: readonly Begun[], context: StepContext): Promise<string[]> {
+/**
+ * Undoes steps, last first; goes on behind one that cannot be undone, and tells of each.
+ * @param note puts on the disk that a step is undone: undone once more, it would take away what an earlier step's way
+ * back has put in its place
+ */
+async function undoSteps(
+  plan: Plan,
+  begun: readonly Begun[],
+  context: StepContext,
+  note: (index: number) => Promise<void>,
+): Promise<string[]> {
   const trouble: string[] = [];
   for (const { index, before } of [...begun].reverse()) {
     const step = plan.steps[index];
     if (step === undefined) continue;
     try {
       await undoStep(step, before, context);
+      await note(index);
     } catch (error) {
       trouble.push(`Could not undo "${describeStep(step)}": ${messageOf(error)}`);
     }
@@ -94,7 +111,9 @@ export async function recoverJournal(
   if (journal.committed) {
     await cleanUp(plan, context);
   } else {
-    const trouble = await undoSteps(plan, journal.begun, context);
+    const trouble = await undoSteps(plan, journal.begun, context, (index) =>
+      noteUndone(journal, index, context.files),
+    );
     if (trouble.length > 0) {
       throw new AtomicError(
         'journal-open',

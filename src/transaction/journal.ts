@@ -1,7 +1,7 @@
 /**
  * What a transaction is about to do, on the disk before it does it: `FOLDER/CONTAINER.jsonl`, one JSON object a line.
- * The first line holds the plan, each further one a step that is about to begin with what its way back needs; the last
- * line of a transaction that ended well says so. A journal that is there while its process is not tells what to undo.
+ * The first line holds the plan, each further one a step that is about to begin with what its way back needs, or a step
+ * that is undone; the last line of a transaction that ended well says so. A journal that is there while its process is not tells what to undo.
  */
 import { join } from 'node:path';
 import { AtomicError, isAtomicError } from '../errors.ts';
@@ -17,7 +17,7 @@ export interface OpenJournal {
   readonly path: string;
   readonly pid: number;
   readonly plan: Plan;
-  /** Steps that were begun, in their order. */
+  /** Steps that were begun and are not undone, in their order. */
   readonly begun: readonly { readonly index: number; readonly before: Before }[];
   readonly committed: boolean;
 }
@@ -26,6 +26,8 @@ export class Journal {
   readonly path: string;
   readonly #files: HostFiles;
   readonly #file: JournalFile;
+  /** Whether the file may end in a part of a line. */
+  #broken = false;
 
   private constructor(path: string, files: HostFiles, file: JournalFile) {
     this.path = path;
@@ -37,6 +39,8 @@ export class Journal {
   static async create(folder: string, plan: Plan, files: HostFiles): Promise<Journal> {
     const path = join(folder, `${plan.container}.jsonl`);
     await files.makeDirectory(folder, 0o700);
+    // One that was cut off in its first line stands for a transaction that had not begun.
+    if ((await readJournal(path, files)) === undefined) await files.remove(path);
     try {
       const file = await files.createJournal(path);
       const journal = new Journal(path, files, file);
@@ -57,11 +61,16 @@ export class Journal {
   }
 
   async begin(index: number, before: Before): Promise<void> {
-    await this.#file.append(`${JSON.stringify({ begin: index, before })}\n`);
+    await this.#append({ begin: index, before });
   }
 
   async commit(): Promise<void> {
-    await this.#file.append(`${JSON.stringify({ committed: true })}\n`);
+    await this.#append({ committed: true });
+  }
+
+  /** Never fails: the way back goes on without it. */
+  async undone(index: number): Promise<void> {
+    if (!this.#broken) await this.#append({ undone: index }).catch(() => undefined);
   }
 
   /** The last act: nothing is open any more. */
@@ -73,6 +82,26 @@ export class Journal {
   /** Leaves the journal where it is, for a later try to undo what could not be undone now. */
   async keep(): Promise<void> {
     await this.#file.close();
+  }
+
+  async #append(record: object): Promise<void> {
+    try {
+      await this.#file.append(`${JSON.stringify(record)}\n`);
+    } catch (error) {
+      this.#broken = true;
+      throw error;
+    }
+  }
+}
+
+/** The same for a journal that another process left; never fails. */
+export async function noteUndone(journal: OpenJournal, index: number, files: HostFiles): Promise<void> {
+  try {
+    const text = (await files.readIfExists(journal.path, OWN_JSON_BYTES))?.toString('utf8') ?? '';
+    const whole = text.slice(0, text.lastIndexOf('\n') + 1);
+    await files.writeFileAtomic(journal.path, `${whole}${JSON.stringify({ undone: index })}\n`, 0o600);
+  } catch {
+    // A full disk must not keep anything from being undone.
   }
 }
 
@@ -90,6 +119,7 @@ export async function readJournal(path: string, files: HostFiles): Promise<OpenJ
     throw new AtomicError('store-invalid', `the journal ${path} is not one that this version can read`);
   }
   const records = rest.filter(isRecord);
+  const undone = new Set(records.map((record) => record['undone']));
   return {
     path,
     pid: Number(first['pid']),
@@ -99,7 +129,7 @@ export async function readJournal(path: string, files: HostFiles): Promise<OpenJ
       steps: first['steps'] as Step[],
     },
     begun: records.flatMap((record) =>
-      typeof record['begin'] === 'number'
+      typeof record['begin'] === 'number' && !undone.has(record['begin'])
         ? [{ index: record['begin'], before: record['before'] as Before }]
         : [],
     ),

@@ -29,7 +29,10 @@ const nothing = (): Promise<null> => Promise.resolve(null);
 
 const HANDLERS: Handlers = {
   'place-deployment': {
-    capture: nothing,
+    capture: async ({ to }, { files }) => {
+      if (await files.exists(to)) throw new AtomicError('file-exists', `The folder ${to} already exists.`);
+      return null;
+    },
     apply: async ({ from, to }, { files }) => {
       // The tree has to be on the disk before anything points at it.
       await files.syncFilesystem(from);
@@ -42,10 +45,13 @@ const HANDLERS: Handlers = {
     },
   },
   'set-aside': {
-    capture: async ({ path }, { files }) => files.exists(path),
+    capture: async ({ path, to }, { files }) => {
+      // The way back takes what stands there for what this change has put there.
+      await files.removeTree(to);
+      return files.exists(path);
+    },
     apply: async ({ path, to }, { files }) => {
       if (!(await files.exists(path))) return;
-      await files.removeTree(to);
       await files.makeDirectory(dirname(to), 0o700);
       await moveAndSync(files, path, to);
     },
@@ -94,7 +100,11 @@ const HANDLERS: Handlers = {
     },
   },
   'switch-link': {
-    capture: async ({ path }, { files }) => (await files.readLink(path)) ?? null,
+    capture: async ({ path }, { files }) => {
+      const target = await files.readLink(path);
+      if (target !== undefined || !(await files.exists(path))) return target ?? null;
+      throw new AtomicError('file-exists', `${path} already exists, and is no symbolic link`);
+    },
     apply: ({ path, target }, { files }) => files.replaceSymlink(path, target),
     undo: async ({ path }, before, { files }) => {
       if (typeof before === 'string') await files.replaceSymlink(path, before);

@@ -20,9 +20,9 @@ export async function missingTmpfilesPaths(path: string, files: HostFiles): Prom
   return [...missing].sort();
 }
 
-/** The path of a line that creates a folder; undefined for any other line, and for a path with specifiers. */
+/** The path of a line that creates something; undefined for any other line, and for a path with specifiers. */
 function createdPath(line: string): string | undefined {
-  const match = /^\s*[dDvqQ][+!\-=~^$]*\s+(?:"((?:[^"\\]|\\.)*)"|(\S+))/.exec(line);
+  const match = /^\s*[dDvqQfFpLcbC][+!\-=~^$?]*\s+(?:"((?:[^"\\]|\\.)*)"|(\S+))/.exec(line);
   const path = match?.[1] ?? match?.[2];
   return path?.startsWith('/') === true && !/[%\\]/.test(path) ? path.replace(/(?<=.)\/+$/, '') : undefined;
 }

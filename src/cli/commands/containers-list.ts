@@ -2,12 +2,15 @@ import { describeContainers, type ListedContainer } from '../../app/list-contain
 import { formatTable, type Column } from '../output/table.ts';
 import { openApp, type CommandContext } from './context.ts';
 
-interface ContainersListFlags {
-  readonly all?: boolean;
-  readonly filter: readonly string[];
+interface TableFlags {
   readonly noheading?: boolean;
   readonly trunc: boolean;
   readonly quiet?: boolean;
+}
+
+interface ContainersListFlags extends TableFlags {
+  readonly all?: boolean;
+  readonly filter: readonly string[];
 }
 
 export async function runContainersList(context: CommandContext, flags: ContainersListFlags): Promise<void> {
@@ -17,11 +20,20 @@ export async function runContainersList(context: CommandContext, flags: Containe
   });
   // `--quiet` is read by the program, `-q` by the command: atomic knew both here.
   const quiet = flags.quiet === true || context.output.options.quiet;
-  context.output.result(containers.map(toDocument), toLines(containers, { ...flags, quiet }));
+  context.output.result(containers.map(toDocument), formatContainers(containers, { ...flags, quiet }));
 }
 
 /** atomic's keys in atomic's order. */
-function toDocument({ id, imageId, imageName, command, created, state, backend, runtime }: ListedContainer) {
+export function toDocument({
+  id,
+  imageId,
+  imageName,
+  command,
+  created,
+  state,
+  backend,
+  runtime,
+}: ListedContainer) {
   return {
     id,
     image_id: imageId,
@@ -37,7 +49,8 @@ function toDocument({ id, imageId, imageName, command, created, state, backend, 
   };
 }
 
-function toLines(containers: readonly ListedContainer[], flags: ContainersListFlags): string[] {
+/** The table, or the ids. */
+export function formatContainers(containers: readonly ListedContainer[], flags: TableFlags): string[] {
   // Whole: a name that is cut names nothing.
   if (flags.quiet === true) return containers.map(({ id }) => id);
   // atomic prints no heading over nothing here, and one in `images list`.

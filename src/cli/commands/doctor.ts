@@ -8,12 +8,12 @@ export async function runDoctor(context: CommandContext): Promise<number> {
   const { gatherHostFacts } = await import('../wiring.ts');
   const host = await gatherHostFacts(app);
   const checks = await diagnose(app, host);
-  context.output.result({ checks, host }, toLines(checks));
+  context.output.result({ checks, host }, formatChecks(checks));
   return checks.some(({ status }) => status === 'problem') ? EXIT.failed : EXIT.ok;
 }
 
 /** A line for each check, and what to do on the next; a verdict at the end. */
-function toLines(checks: readonly Check[]): string[] {
+export function formatChecks(checks: readonly Check[]): string[] {
   const nameWidth = Math.max(...checks.map(({ name }) => name.length));
   const indent = ' '.repeat('problem  '.length + nameWidth + 2);
   const problems = checks.filter(({ status }) => status === 'problem').length;

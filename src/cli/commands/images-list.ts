@@ -2,12 +2,15 @@ import { describeImages, type ListedImage } from '../../app/list-images.ts';
 import { formatTable } from '../output/table.ts';
 import { openApp, type CommandContext } from './context.ts';
 
-interface ImagesListFlags {
-  readonly all?: boolean;
-  readonly filter: readonly string[];
+interface TableFlags {
   readonly noheading?: boolean;
   readonly trunc: boolean;
   readonly quiet?: boolean;
+}
+
+interface ImagesListFlags extends TableFlags {
+  readonly all?: boolean;
+  readonly filter: readonly string[];
 }
 
 /** As many characters of an id as are shown, and as find an image again. */
@@ -20,11 +23,11 @@ export async function runImagesList(context: CommandContext, flags: ImagesListFl
   });
   // `--quiet` is read by the program, `-q` by the command: atomic knew both here.
   const quiet = flags.quiet === true || context.output.options.quiet;
-  context.output.result(images.map(toDocument), toLines(images, { ...flags, quiet }));
+  context.output.result(images.map(toDocument), formatImages(images, { ...flags, quiet }));
 }
 
 /** atomic's keys in atomic's order; nothing is scanned for vulnerabilities. */
-function toDocument({ repo, tag, isDangling, used, id, created, virtualSize, backend }: ListedImage) {
+export function toDocument({ repo, tag, isDangling, used, id, created, virtualSize, backend }: ListedImage) {
   return {
     repo,
     tag,
@@ -40,7 +43,8 @@ function toDocument({ repo, tag, isDangling, used, id, created, virtualSize, bac
   };
 }
 
-function toLines(images: readonly ListedImage[], flags: ImagesListFlags): string[] {
+/** The table, or the ids. */
+export function formatImages(images: readonly ListedImage[], flags: TableFlags): string[] {
   const shownId = (id: string): string => (flags.trunc ? id.slice(0, ID_CHARACTERS) : id);
   if (flags.quiet === true) return images.map(({ id }) => shownId(id));
   const columns = [
