@@ -1,21 +1,41 @@
-// Writes an OCI layout of a given shape: files of mixed sizes and compressibility, as a distribution's root has them.
-// Usage: node bench/make-image.mjs DIR MEGABYTES FILES LAYERS [SEED]
+// Writes an OCI layout of a given shape, the same bytes each time: files of mixed sizes and compressibility.
+//
+//   node bench/make-image.mjs DIR MEGABYTES FILES LAYERS [SEED]
+//
+// The tag `latest` is the whole image; `base` is the same image without its last layer.
 import { createHash } from 'node:crypto';
-import { mkdirSync, writeFileSync, createWriteStream, renameSync } from 'node:fs';
 import { once } from 'node:events';
-import { pipeline } from 'node:stream/promises';
-import { createGzip } from 'node:zlib';
+import { createWriteStream, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough, Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
+
+const LETTERS = 'etaoinshrdlucmfwypvbgkjqxz';
+const FILES_PER_FOLDER = 100;
+const MEDIA = 'application/vnd.oci.image';
 
 const [dir, megabytes, files, layers, seed = '1'] = process.argv.slice(2);
-const random = generator(Number(seed));
-const words = Array.from({ length: 4096 }, () =>
-  Array.from({ length: 3 + Math.floor(random() * 9) }, () => 'etaoinshrdlucmfwypvbgkjqxz'[Math.floor(random() ** 2 * 26)]).join(''),
-);
+const random = createRandom(Number(seed));
+const words = Array.from({ length: 4096 }, makeWord);
+
+async function makeImage(bytes, fileCount, layerCount) {
+  mkdirSync(join(dir, 'blobs/sha256'), { recursive: true });
+  // The base is the largest layer; each one above is about half of the one below.
+  const weights = Array.from({ length: layerCount }, (_, i) => 1 / 1.8 ** i);
+  const total = weights.reduce((sum, weight) => sum + weight);
+  const made = [];
+  for (const [i, weight] of weights.entries()) {
+    const share = weight / total;
+    made.push(await writeLayer(i, Math.round(fileCount * share), bytes * share));
+  }
+  const manifests = [writeManifest(made, 'latest'), writeManifest(made.slice(0, -1), 'base')];
+  writeFileSync(join(dir, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests }));
+  writeFileSync(join(dir, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+}
 
 /** mulberry32: small, fast, the same everywhere. */
-function generator(state) {
+function createRandom(state) {
   return () => {
     state = (state + 0x6d2b79f5) | 0;
     let t = Math.imul(state ^ (state >>> 15), 1 | state);
@@ -24,8 +44,13 @@ function generator(state) {
   };
 }
 
-/** Two thirds of the bytes are words, one third is noise: gzip halves it, as it does a distribution's files. */
-function content(size) {
+function makeWord() {
+  const length = 3 + Math.floor(random() * 9);
+  return Array.from({ length }, () => LETTERS[Math.floor(random() ** 2 * LETTERS.length)]).join('');
+}
+
+/** Words, and two fifths of noise: gzip takes off a quarter. */
+function makeContent(size) {
   const buffer = Buffer.allocUnsafe(size);
   let at = 0;
   while (at < size) {
@@ -39,89 +64,92 @@ function content(size) {
   return buffer;
 }
 
-function header(path, size, type, mode) {
+async function writeLayer(number, fileCount, bytes) {
+  const tar = new PassThrough({ highWaterMark: 1 << 20 });
+  const temporary = join(dir, `blobs/sha256/layer-${number}.tmp`);
+  const unpacked = new Hasher();
+  const packed = new Hasher();
+  const written = pipeline(tar, unpacked, createGzip({ level: 6 }), packed, createWriteStream(temporary));
+  for (const block of layerBlocks(number, fileCount, bytes)) {
+    if (!tar.write(block)) await once(tar, 'drain');
+  }
+  tar.end(Buffer.alloc(1024));
+  await written;
+  const hex = packed.hash.digest('hex');
+  renameSync(temporary, join(dir, 'blobs/sha256', hex));
+  return { diffId: `sha256:${unpacked.hash.digest('hex')}`, digest: `sha256:${hex}`, size: packed.size };
+}
+
+function* layerBlocks(number, fileCount, bytes) {
+  let left = bytes;
+  for (let i = 0; i < fileCount; i++) {
+    const folder = `usr/share/layer${number}/d${Math.floor(i / FILES_PER_FOLDER)}`;
+    if (i % FILES_PER_FOLDER === 0) yield makeHeader(`${folder}/`, 0, '5', 0o755);
+    // Sizes spread over three orders of magnitude around the mean; the last file takes what is left.
+    const mean = left / (fileCount - i);
+    const size = i === fileCount - 1 ? left : mean * (0.02 + 2.9 * random() ** 2);
+    const content = makeContent(Math.floor(size));
+    left = Math.max(0, left - content.length);
+    yield makeHeader(`${folder}/file-${i}.dat`, content.length, '0', i % 7 === 0 ? 0o755 : 0o644);
+    yield content;
+    yield Buffer.alloc((512 - (content.length % 512)) % 512);
+  }
+}
+
+/** A ustar header of root's. */
+function makeHeader(path, size, type, mode) {
   const block = Buffer.alloc(512);
-  const cut = path.length > 100 ? path.lastIndexOf('/', 155) : 0;
-  block.write(cut > 0 ? path.slice(cut + 1) : path, 0, 100, 'latin1');
-  if (cut > 0) block.write(path.slice(0, cut), 345, 155, 'latin1');
-  const octal = (value, offset, length) => block.write(`${value.toString(8).padStart(length - 1, '0')}\0`, offset, 'latin1');
-  octal(mode, 100, 8);
-  octal(0, 108, 8);
-  octal(0, 116, 8);
-  octal(size, 124, 12);
-  octal(1700000000, 136, 12);
+  const writeOctal = (value, offset, length) =>
+    block.write(`${value.toString(8).padStart(length - 1, '0')}\0`, offset, 'latin1');
+  block.write(path, 0, 100, 'latin1');
+  writeOctal(mode, 100, 8);
+  writeOctal(0, 108, 8);
+  writeOctal(0, 116, 8);
+  writeOctal(size, 124, 12);
+  writeOctal(1700000000, 136, 12);
   block.write('        ', 148, 'latin1');
   block.write(type, 156, 'latin1');
   block.write('ustar\x0000', 257, 'latin1');
-  block.write(`${block.reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  const sum = block.reduce((total, byte) => total + byte, 0);
+  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
   return block;
 }
 
-async function writeLayer(number, fileCount, bytes) {
-  const tar = new PassThrough({ highWaterMark: 1 << 20 });
-  const diffId = createHash('sha256');
-  const digest = createHash('sha256');
-  let size = 0;
-  const count = (hash, add) => new Transform({ transform(chunk, _, done) { hash.update(chunk); add(chunk.length); done(null, chunk); } });
-  const temporary = join(dir, `blobs/sha256/layer-${number}.tmp`);
-  const done = pipeline(tar, count(diffId, () => {}), createGzip({ level: 6 }), count(digest, (n) => (size += n)), createWriteStream(temporary));
-  const put = async (buffer) => { if (!tar.write(buffer)) await once(tar, 'drain'); };
-  let left = bytes;
-  for (let i = 0; i < fileCount; i++) {
-    const folder = `usr/share/layer${number}/d${Math.floor(i / 100)}`;
-    if (i % 100 === 0) await put(header(`${folder}/`, 0, '5', 0o755));
-    // Sizes spread over three orders of magnitude around the mean.
-    const mean = left / (fileCount - i);
-    const body = content(i === fileCount - 1 ? Math.floor(left) : Math.floor(mean * (0.02 + 2.9 * random() ** 2)));
-    left = Math.max(0, left - body.length);
-    await put(header(`${folder}/file-${i}.dat`, body.length, '0', i % 7 === 0 ? 0o755 : 0o644));
-    await put(body);
-    await put(Buffer.alloc((512 - (body.length % 512)) % 512));
-  }
-  tar.end(Buffer.alloc(1024));
-  await done;
-  const hex = digest.digest('hex');
-  renameSync(temporary, join(dir, 'blobs/sha256', hex));
-  return { diffId: `sha256:${diffId.digest('hex')}`, digest: `sha256:${hex}`, size };
+function writeManifest(made, tag) {
+  const config = writeBlob(`${MEDIA}.config.v1+json`, {
+    architecture: { x64: 'amd64', arm64: 'arm64' }[process.arch] ?? process.arch,
+    os: 'linux',
+    config: { Cmd: ['/bin/sh'], Env: ['PATH=/usr/bin:/bin'] },
+    rootfs: { type: 'layers', diff_ids: made.map(({ diffId }) => diffId) },
+    history: [],
+  });
+  const mediaType = `${MEDIA}.manifest.v1+json`;
+  const manifest = writeBlob(mediaType, {
+    schemaVersion: 2,
+    mediaType,
+    config,
+    layers: made.map(({ digest, size }) => ({ mediaType: `${MEDIA}.layer.v1.tar+gzip`, digest, size })),
+  });
+  return { ...manifest, annotations: { 'org.opencontainers.image.ref.name': tag } };
 }
 
-function writeBlob(value) {
+function writeBlob(mediaType, value) {
   const bytes = Buffer.from(JSON.stringify(value));
   const hex = createHash('sha256').update(bytes).digest('hex');
   writeFileSync(join(dir, 'blobs/sha256', hex), bytes);
-  return { digest: `sha256:${hex}`, size: bytes.length };
+  return { mediaType, digest: `sha256:${hex}`, size: bytes.length };
 }
 
-mkdirSync(join(dir, 'blobs/sha256'), { recursive: true });
-// The base is the largest layer; each one above is about half of the one below.
-const weights = Array.from({ length: Number(layers) }, (_, i) => 1 / 1.8 ** i);
-const total = weights.reduce((a, b) => a + b);
-const made = [];
-for (const [i, weight] of weights.entries()) {
-  made.push(await writeLayer(i, Math.round((Number(files) * weight) / total), (Number(megabytes) * 1e6 * weight) / total));
+/** Passes bytes on, hashed and counted. */
+class Hasher extends Transform {
+  hash = createHash('sha256');
+  size = 0;
+
+  _transform(chunk, _encoding, done) {
+    this.hash.update(chunk);
+    this.size += chunk.length;
+    done(null, chunk);
+  }
 }
-const architecture = { x64: 'amd64', arm64: 'arm64' }[process.arch] ?? process.arch;
-const config = writeBlob({
-  architecture,
-  os: 'linux',
-  config: { Cmd: ['/bin/sh'], Env: ['PATH=/usr/bin:/bin'] },
-  rootfs: { type: 'layers', diff_ids: made.map((layer) => layer.diffId) },
-  history: [],
-});
-const manifest = writeBlob({
-  schemaVersion: 2,
-  mediaType: 'application/vnd.oci.image.manifest.v1+json',
-  config: { mediaType: 'application/vnd.oci.image.config.v1+json', ...config },
-  layers: made.map(({ digest, size }) => ({ mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', digest, size })),
-});
-writeFileSync(join(dir, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
-writeFileSync(
-  join(dir, 'index.json'),
-  JSON.stringify({
-    schemaVersion: 2,
-    manifests: [
-      { mediaType: 'application/vnd.oci.image.manifest.v1+json', ...manifest, annotations: { 'org.opencontainers.image.ref.name': 'latest' } },
-    ],
-  }),
-);
-console.log(`${made.length} layers, ${made.reduce((sum, { size }) => sum + size, 0)} bytes compressed`);
+
+await makeImage(Number(megabytes) * 1e6, Number(files), Number(layers));

@@ -2,12 +2,21 @@
 import { join } from 'node:path';
 import { AtomicError } from '../errors.ts';
 import type { ContainerName } from '../container/name.ts';
+import { createRuntimeContainers } from '../service/oci-runtime.ts';
 import { applyPlan, recoverJournal } from '../transaction/apply.ts';
 import type { StepContext } from '../transaction/context.ts';
 import { readJournal } from '../transaction/journal.ts';
 import { describeStep, type Plan } from '../transaction/plan.ts';
 import type { App } from './context.ts';
-import { containerLockPath, journalFolder, linkPath, tmpfilesPath, trashPath, unitPath } from './layout.ts';
+import {
+  containerLockPath,
+  journalFolder,
+  linkPath,
+  stagingFolder,
+  tmpfilesPath,
+  trashPath,
+  unitPath,
+} from './layout.ts';
 import type { PreviewFile } from './host-files.ts';
 import type { Places, Present } from './plan-change.ts';
 import type { StagedDeployment } from './stage-deployment.ts';
@@ -79,9 +88,18 @@ export async function withContainerLock<T>(
         text: `The ${journal.plan.action} of ${name} by process ${journal.pid} was cut off: it is ${outcome} now`,
       });
     }
+    await removeStaged(app, name);
     return await work();
   } finally {
     await lock.release();
+  }
+}
+
+/** Trees in the making of processes that died; nobody is at them while we hold the container's lock. */
+async function removeStaged(app: App, name: ContainerName): Promise<void> {
+  for (const entry of await app.files.list(stagingFolder(app))) {
+    const isOurs = entry.startsWith(`${name}.`) && /^\d+$/.test(entry.slice(name.length + 1));
+    if (isOurs) await app.files.removeTree(join(stagingFolder(app), entry));
   }
 }
 
@@ -90,7 +108,13 @@ export async function carryOut(app: App, plan: Plan): Promise<void> {
 }
 
 function stepContext(app: App): StepContext {
-  return { files: app.files, services: app.services, report: app.report, signal: app.signal };
+  return {
+    files: app.files,
+    services: app.services,
+    containers: createRuntimeContainers(app.exec),
+    report: app.report,
+    signal: app.signal,
+  };
 }
 
 /** Every file that a plan would write, and its steps in words. */

@@ -1,6 +1,5 @@
 /** What this host lacks for installing system containers, and what to do about it: the facts in, a verdict for each out. */
 import { join } from 'node:path';
-import * as zlib from 'node:zlib';
 import { isAtomicError, messageOf } from '../errors.ts';
 import type { HostFacts } from '../host/ports.ts';
 import { CONFIG_FILE_BYTES } from '../limits.ts';
@@ -47,17 +46,11 @@ export async function diagnose(app: App, facts: HostFacts): Promise<Check[]> {
   ];
 }
 
-function ok(name: string, found: string): Check {
-  return { name, status: 'ok', found, advice: '' };
-}
+type Judge = (name: string, found: string, advice: string) => Check;
 
-function warning(name: string, found: string, advice: string): Check {
-  return { name, status: 'warning', found, advice };
-}
-
-function problem(name: string, found: string, advice: string): Check {
-  return { name, status: 'problem', found, advice };
-}
+const ok = (name: string, found: string): Check => ({ name, status: 'ok', found, advice: '' });
+const warning: Judge = (name, found, advice) => ({ name, status: 'warning', found, advice });
+const problem: Judge = (name, found, advice) => ({ name, status: 'problem', found, advice });
 
 function checkRoot({ identity }: App): Check {
   if (identity.uid === 0) return ok('root', 'running as root');
@@ -70,7 +63,7 @@ function checkRoot({ identity }: App): Check {
 
 async function checkProgram(app: App, facts: HostFacts, name: string, packageName: string): Promise<Check> {
   const path = await app.exec.find(name);
-  if (path !== undefined) return ok(name, withVersion(facts, path));
+  if (path !== undefined) return ok(name, await withVersion(app, facts, path));
   return problem(name, 'not installed', installAdvice(packageName));
 }
 
@@ -78,9 +71,14 @@ function installAdvice(packageName: string): string {
   return `Install it: dnf install ${packageName}, or apt-get install ${packageName}.`;
 }
 
-function withVersion({ tools }: HostFacts, path: string): string {
-  const version = tools.find((tool) => tool.path === path)?.version;
-  return version === undefined ? path : `${path} ${version}`;
+/** A program with its version, also where the facts have it by another name: /usr/bin/runc may be a link to /usr/sbin/runc. */
+async function withVersion(app: App, { tools }: HostFacts, path: string): Promise<string> {
+  const real = await app.files.realpath(path);
+  for (const tool of tools) {
+    if (tool.path === undefined || tool.version === undefined) continue;
+    if ((await app.files.realpath(tool.path)) === real) return `${path} ${tool.version}`;
+  }
+  return path;
 }
 
 async function checkRuntime(app: App, facts: HostFacts): Promise<Check> {
@@ -91,7 +89,7 @@ async function checkRuntime(app: App, facts: HostFacts): Promise<Check> {
       environment: app.environment['RUNC_PATH'],
       conf: app.conf.runtime,
     });
-    if (features.pidFile) return ok(name, withVersion(facts, path));
+    if (features.pidFile) return ok(name, await withVersion(app, facts, path));
     const found = `${path}, which does not detach (its run takes no --pid-file)`;
     return warning(name, found, 'Take runc or crun, unless images are made for this one.');
   } catch (error) {
@@ -131,10 +129,9 @@ async function checkSystemd({ exec }: App): Promise<Check> {
 }
 
 async function checkZstd(app: App, facts: HostFacts): Promise<Check> {
-  if ('createZstdDecompress' in zlib) return ok('zstd', `part of node ${process.version}`);
   const path = await app.exec.find('zstd');
-  if (path !== undefined) return ok('zstd', withVersion(facts, path));
-  const found = `neither installed nor part of node ${process.version}: images with zstd layers cannot be pulled`;
+  if (path !== undefined) return ok('zstd', await withVersion(app, facts, path));
+  const found = 'not installed: images with zstd layers cannot be pulled';
   return warning('zstd', found, installAdvice('zstd'));
 }
 

@@ -98,7 +98,7 @@ async function placeStaged(
   await checkStagedUnit(app, staged);
   const { start, settleMs } = request;
   const stale = await findDeployments(app, name);
-  const options = { staged: stagedAt, stale, start, settleMs };
+  const options = { staged: stagedAt, stale, start, settleMs, runtime: staged.info.runtime };
   const steps = planInstall(placesOf(app, name), hostSideOf(staged), options);
   const plan = { action: 'install', container: name, steps };
   if (request.dryRun) return { kind: 'preview', preview: previewOf(plan, staged) };

@@ -77,9 +77,12 @@ export async function describeContainers(
     const batch = installed.slice(at, at + READ_AT_ONCE);
     listed.push(...(await Promise.all(batch.map((item) => describe(app, item, shown.get(item.name))))));
   }
-  return listed
-    .filter(({ state }) => all || state === 'running')
-    .filter((container) => matchesFilters(wanted, (key) => container[FILTER_FIELDS[key]]));
+  return (
+    listed
+      // A service that has failed is news, and atomic told of it too.
+      .filter(({ state }) => all || state === 'running' || state === 'failed')
+      .filter((container) => matchesFilters(wanted, (key) => container[FILTER_FIELDS[key]]))
+  );
 }
 
 /** The containers of the checkouts, and those that the operating system brings and no checkout replaces; by name. */

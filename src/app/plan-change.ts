@@ -41,6 +41,7 @@ export interface InstallOptions {
   readonly stale: readonly string[];
   readonly start: boolean;
   readonly settleMs: number;
+  readonly runtime: string | undefined;
 }
 
 export function planInstall(places: Places, next: HostSide, options: InstallOptions): Step[] {
@@ -56,10 +57,20 @@ export function planInstall(places: Places, next: HostSide, options: InstallOpti
     { kind: 'daemon-reload' },
     ...(next.tmpfiles === undefined ? [] : [{ kind: 'create-tmpfiles', path: places.tmpfiles } as const]),
     ...(next.unit === undefined ? [] : [{ kind: 'enable', unit: name } as const]),
-    ...(next.unit === undefined || !options.start
-      ? []
-      : [{ kind: 'start', unit: name, settleMs: options.settleMs } as const]),
+    ...(next.unit === undefined || !options.start ? [] : start(name, false, options)),
   ];
+}
+
+function start(
+  name: ContainerName,
+  ours: boolean,
+  { settleMs, runtime }: { settleMs: number; runtime: string | undefined },
+): Step[] {
+  return [...removeContainer(name, ours, runtime), { kind: 'start', unit: name, settleMs }];
+}
+
+function removeContainer(name: ContainerName, ours: boolean, runtime: string | undefined): Step[] {
+  return runtime === undefined ? [] : [{ kind: 'remove-container', runtime, container: name, ours }];
 }
 
 /**
@@ -70,7 +81,11 @@ export function planSwitch(
   places: Places,
   present: Present,
   next: HostSide,
-  options: { readonly staged: string | undefined; readonly settleMs: number },
+  options: {
+    readonly staged: string | undefined;
+    readonly settleMs: number;
+    readonly runtime: string | undefined;
+  },
 ): Step[] {
   const { name } = places;
   const starts = present.active && next.unit !== undefined;
@@ -92,16 +107,22 @@ export function planSwitch(
     { kind: 'daemon-reload' },
     ...(next.tmpfiles === undefined ? [] : [{ kind: 'create-tmpfiles', path: places.tmpfiles } as const]),
     ...(next.unit !== undefined && !present.hasUnit ? [{ kind: 'enable', unit: name } as const] : []),
-    ...(starts ? [{ kind: 'start', unit: name, settleMs: options.settleMs } as const] : []),
+    ...(starts ? start(name, true, options) : []),
   ];
 }
 
-export function planUninstall(places: Places, present: Present, deployments: readonly string[]): Step[] {
+export function planUninstall(
+  places: Places,
+  present: Present,
+  deployments: readonly string[],
+  runtime: string | undefined,
+): Step[] {
   const { name } = places;
   return [
     ...(present.hasUnit
       ? [
           { kind: 'disable-now', unit: name } as const,
+          ...removeContainer(name, true, runtime),
           { kind: 'reload-when-undone' } as const,
           { kind: 'remove-file', path: places.unit } as const,
         ]

@@ -50,7 +50,11 @@ export async function rollBackContainer(
       dropRootfs: false,
     };
     const present = { ...(await readPresent(app, name)), hostFilesToRemove: removal.paths };
-    const steps = planSwitch(placesOf(app, name), present, next, { staged: undefined, settleMs });
+    const steps = planSwitch(placesOf(app, name), present, next, {
+      staged: undefined,
+      settleMs,
+      runtime: other.info.runtime,
+    });
     await carryOut(app, { action: 'rollback', container: name, steps });
     return {
       name,

@@ -38,7 +38,12 @@ export async function uninstallContainer(
     }
     const removal = await hostFilesToRemove(app, container.current.info);
     const present = { ...(await readPresent(app, name)), hostFilesToRemove: removal.paths };
-    const steps = planUninstall(placesOf(app, name), present, await findDeployments(app, name));
+    const steps = planUninstall(
+      placesOf(app, name),
+      present,
+      await findDeployments(app, name),
+      container.current.info.runtime,
+    );
     if (!dryRun) {
       await carryOut(app, { action: 'uninstall', container: name, steps });
       for (const text of removal.messages) app.report({ event: 'step', text });

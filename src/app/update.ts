@@ -108,6 +108,7 @@ async function switchTo(
     const steps = planSwitch(placesOf(app, name), present, hostSideOf(staged), {
       staged: staged.stagedAt,
       settleMs,
+      runtime: runtime.path,
     });
     const plan = { action: 'update', container: name, steps };
     if (request.dryRun) return { kind: 'preview', preview: previewOf(plan, staged) };

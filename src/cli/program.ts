@@ -108,7 +108,7 @@ function addContainerCommands(program: Command, act: Act): void {
   ).action(act(async () => (await import('./commands/rollback.ts')).runRollback));
   containers
     .command('list', { isDefault: true })
-    .description('list system containers (default: those that run)')
+    .description('list system containers (default: those that run or have failed)')
     .option('-a, --all', 'list all, running or not')
     .option(
       '-f, --filter <key=value>',

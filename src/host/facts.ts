@@ -1,6 +1,4 @@
 import { readFile } from 'node:fs/promises';
-// This file is loaded for `doctor` alone: see transport/registry/undici.ts for why not by import().
-import { cpu, fsSize, mem, osInfo } from 'systeminformation';
 import { isAtomicError } from '../errors.ts';
 import type { Exec, HostFacts, HostFiles, HostPaths, PlaceFacts, ToolFacts } from './ports.ts';
 
@@ -69,18 +67,18 @@ async function askSystem(): Promise<{
   const path = process.env['PATH'];
   process.env['PATH'] = FIXED_PATH;
   try {
-    const [os, processor, memory, mounts] = await Promise.all([
-      osInfo(),
-      cpu(),
-      mem(),
-      fsSize(),
+    const [os, cpu, memory, mounts] = await Promise.all([
+      information.osInfo(),
+      information.cpu(),
+      information.mem(),
+      information.fsSize(),
     ]);
     const system = {
       os: `${os.distro} ${os.release}`.trim(),
       kernel: os.kernel,
       architecture: os.arch,
-      processor: `${processor.manufacturer} ${processor.brand}`.trim(),
-      cores: processor.cores,
+      processor: `${cpu.manufacturer} ${cpu.brand}`.trim(),
+      cores: cpu.cores,
       memory: memory.total,
       memoryAvailable: memory.available,
     };

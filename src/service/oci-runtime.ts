@@ -56,6 +56,25 @@ export async function findRuntime(
   );
 }
 
+/** Containers as the runtimes themselves know them; a runtime that is gone has none. */
+export function createRuntimeContainers(exec: Exec): {
+  exists(runtime: string, container: string): Promise<boolean>;
+  remove(runtime: string, container: string): Promise<void>;
+} {
+  const ask = async (runtime: string, args: readonly string[]): Promise<number | undefined> => {
+    try {
+      return (await exec.run(runtime, args, { accept: ANY_STATUS })).exitCode;
+    } catch (error) {
+      if (isAtomicError(error, 'command-failed', 'tool-missing')) return undefined;
+      throw error;
+    }
+  };
+  return {
+    exists: async (runtime, container) => (await ask(runtime, ['state', container])) === 0,
+    remove: async (runtime, container) => void (await ask(runtime, ['delete', '--force', container])),
+  };
+}
+
 /** What a runtime can do, told by its help texts, as atomic did: a runtime may be any program. */
 async function probeFeatures(exec: Exec, path: string): Promise<RuntimeFeatures> {
   const [general, run] = await Promise.all([readHelp(exec, path, []), readHelp(exec, path, ['run'])]);

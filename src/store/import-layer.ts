@@ -62,7 +62,11 @@ export async function importLayer(
     const unpacked = new UnpackedLimit(what, () => compressed.bytesPassed);
     const filter = new LayerFilter(what, recorder);
     const compression = detectCompression(await peek(layer.bytes, MAGIC_BYTES), what);
-    const decompressor = createDecompressor(compression, () => exec.filter('zstd', ['-dcq']), what);
+    const decompressor = createDecompressor(compression, {
+      what,
+      bytesPassed: () => compressed.bytesPassed,
+      startZstd: () => exec.filter('zstd', ['-dcq']),
+    });
     const content = new VerifyStream({ digest: diffId, size: undefined, what: `${what}, unpacked,` });
     const stages = [
       layer.bytes,

@@ -1,13 +1,13 @@
 import { Transform, type Duplex, type Readable, type TransformCallback } from 'node:stream';
 import * as zlib from 'node:zlib';
-import { AtomicError, messageOf } from '../errors.ts';
+import { AtomicError, isAtomicError, messageOf, systemCodeOf } from '../errors.ts';
 import type { Compression } from '../image/media-type.ts';
 import { DECOMPRESSION_RATIO, LAYER_UNPACKED_BYTES, RATIO_FLOOR_BYTES } from '../limits.ts';
 
 /** Large enough that the cost per chunk vanishes, small enough that a few layers at once stay in tens of MiB. */
 const CHUNK_BYTES = 256 * 1024;
 
-/** Starts a program that decompresses zstd from its standard input; for a node without zstd of its own. */
+/** Starts the program that decompresses zstd from its standard input. */
 export type StartZstd = () => Duplex;
 
 /**
@@ -40,32 +40,32 @@ export function detectCompression(head: Uint8Array, what: string): Compression {
   });
 }
 
-/**
- * A stream that decompresses; undefined for `none`.
- * Its errors are zlib's own or the program's: wrap them with `describeBrokenStream`.
- */
-export function createDecompressor(
-  compression: Compression,
-  startZstd: StartZstd,
-  what: string,
-): Duplex | undefined {
-  if (compression === 'none') return undefined;
-  if (compression === 'gzip') return refuseTrailer(zlib.createGunzip({ chunkSize: CHUNK_BYTES }), what);
-  const { createZstdDecompress } = zlib as {
-    createZstdDecompress?: (options: { chunkSize: number }) => Duplex;
-  };
-  return createZstdDecompress === undefined
-    ? startZstd()
-    : refuseTrailer(createZstdDecompress({ chunkSize: CHUNK_BYTES }), what);
+export interface CompressedInput {
+  /** Subject of the error's sentence. */
+  readonly what: string;
+  /** How many compressed bytes have gone in so far. */
+  readonly bytesPassed: () => number;
+  readonly startZstd: StartZstd;
 }
 
 /**
- * node's zlib takes zeros behind a stream for padding: its output ends, and the write that brought them never does.
- * Whoever feeds it would wait for ever, or not, as the chunks happen to be cut.
+ * A stream that decompresses; undefined for `none`. Bytes behind the compressed stream are an error.
+ * Its errors are zlib's own or the program's: wrap them with `describeBrokenStream`.
  */
-function refuseTrailer(decompressor: Duplex, what: string): Duplex {
+export function createDecompressor(compression: Compression, input: CompressedInput): Duplex | undefined {
+  if (compression === 'none') return undefined;
+  if (compression === 'gzip') return refuseTrailer(zlib.createGunzip({ chunkSize: CHUNK_BYTES }), input);
+  // node's own zstd (from 22.15 on) ends behind the first frame and takes a stream that is cut off for a whole one.
+  return input.startZstd();
+}
+
+/** zlib's streams; `bytesWritten` is what they have made use of. */
+type Counting = Duplex & { readonly bytesWritten: number };
+
+/** node's zlib takes zeros behind a stream for padding: it ends there and drops whatever else its input holds. */
+function refuseTrailer(decompressor: Counting, { what, bytesPassed }: CompressedInput): Duplex {
   return decompressor.once('end', () => {
-    if (decompressor.writableEnded && decompressor.writableLength === 0) return;
+    if (decompressor.bytesWritten === bytesPassed()) return;
     decompressor.destroy(
       new AtomicError('stream-broken', `${what} has bytes behind the end of its compressed stream`, {
         hint: 'The layer is damaged at its source: push the image again.',
@@ -76,9 +76,9 @@ function refuseTrailer(decompressor: Duplex, what: string): Duplex {
 
 /** Turns an error of a decompressor into our own; anything else passes unchanged. */
 export function describeBrokenStream(error: unknown, what: string): unknown {
-  const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
-  if (!/^(Z_|ZSTD_|ERR_ZSTD)/.test(code)) return error;
-  const kind = code.startsWith('Z_') ? 'gzip' : 'zstd';
+  const isZstd = isAtomicError(error, 'command-failed') && error.message.includes('zstd');
+  if (!isZstd && systemCodeOf(error)?.startsWith('Z_') !== true) return error;
+  const kind = isZstd ? 'zstd' : 'gzip';
   return new AtomicError('stream-broken', `${what} is not a valid ${kind} stream: ${messageOf(error)}`, {
     cause: error,
     hint: 'The layer is damaged at its source: push the image again.',
@@ -132,29 +132,27 @@ export class UnpackedLimit extends Transform {
  * Gives less at a shorter stream's end.
  * @throws the stream's own error; AtomicError `stream-broken` when it was given up
  */
-export async function peek(stream: Readable, length: number): Promise<Buffer> {
-  for (;;) {
-    if (stream.errored !== null) throw stream.errored;
-    if (stream.readableEnded) return Buffer.alloc(0);
-    if (stream.destroyed) throw new AtomicError('stream-broken', 'the stream was closed before its first byte');
-    const head = stream.read(length) as Buffer | null;
-    if (head !== null) {
+export function peek(stream: Readable, length: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const look = (): void => {
+      let head: Buffer | null = null;
+      let failure: Error | null = null;
+      if (stream.errored !== null) failure = stream.errored;
+      else if (stream.readableEnded) head = Buffer.alloc(0);
+      else if (stream.destroyed) failure = closedEarly();
+      else head = stream.read(length) as Buffer | null;
+      if (head === null && failure === null) return;
+      stream.off('readable', look).off('end', look).off('error', look).off('close', look);
       // At once: what is put back in a later turn comes too late for a stream that has given all it had.
-      stream.unshift(head);
-      return head;
-    }
-    await readable(stream);
-  }
+      if (head !== null && head.length > 0) stream.unshift(head);
+      if (failure === null) resolve(head ?? Buffer.alloc(0));
+      else reject(failure);
+    };
+    stream.on('readable', look).on('end', look).on('error', look).on('close', look);
+    look();
+  });
 }
 
-/** Waits until something more is to be read, or known of the end. */
-async function readable(stream: Readable): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    const settle = (error?: Error): void => {
-      stream.off('readable', settle).off('end', settle).off('error', settle).off('close', settle);
-      if (error instanceof Error) reject(error);
-      else resolve();
-    };
-    stream.on('readable', settle).on('end', settle).on('error', settle).on('close', settle);
-  });
+function closedEarly(): AtomicError {
+  return new AtomicError('stream-broken', 'The stream was closed before its first byte was read');
 }

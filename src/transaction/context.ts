@@ -11,7 +11,8 @@ export interface ServiceManager {
   enable(unit: string): Promise<void>;
   disable(unit: string): Promise<void>;
   disableNow(unit: string): Promise<void>;
-  start(unit: string): Promise<void>;
+  /** Aborted, it leaves the unit on its way up. */
+  start(unit: string, signal?: AbortSignal): Promise<void>;
   stop(unit: string): Promise<void>;
   /** Forgets a failure, so that the unit can be started at once and is not listed as failed. */
   resetFailed(unit: string): Promise<void>;
@@ -22,10 +23,18 @@ export interface ServiceManager {
   tmpfilesRemove(path: string): Promise<void>;
 }
 
+/** What a transaction asks of OCI runtimes, which are named by their path. */
+export interface RuntimeContainers {
+  exists(runtime: string, container: string): Promise<boolean>;
+  /** Ends it, and removes what the runtime knows of it; one that is not there is no error. */
+  remove(runtime: string, container: string): Promise<void>;
+}
+
 /** What a step may touch. */
 export interface StepContext {
   readonly files: HostFiles;
   readonly services: ServiceManager;
+  readonly containers: RuntimeContainers;
   readonly report: Report;
   /** Ends the way forward between two steps and in a wait; the way back is not interrupted. */
   readonly signal: AbortSignal;

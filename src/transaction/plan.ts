@@ -23,6 +23,17 @@ export type Step =
   | { readonly kind: 'remove-tmpfiles'; readonly path: string }
   | { readonly kind: 'enable'; readonly unit: string }
   | { readonly kind: 'disable-now'; readonly unit: string }
+  /**
+   * The runtime's container of a service that is down goes. It outlives a runtime that was killed, in a cgroup of its
+   * own, and a new one of that name could not start beside it. Not `ours`: before a first start, whatever has that name
+   * already stays, and only what the start left behind goes on the way back.
+   */
+  | {
+      readonly kind: 'remove-container';
+      readonly runtime: string;
+      readonly container: string;
+      readonly ours: boolean;
+    }
   | { readonly kind: 'start'; readonly unit: string; readonly settleMs: number }
   | { readonly kind: 'stop'; readonly unit: string };
 
@@ -49,6 +60,8 @@ export function describeStep(step: Step): string {
       return `create ${step.file.path}`;
     case 'switch-link':
       return `point ${step.path} at ${step.target}`;
+    case 'remove-container':
+      return `${step.runtime} delete --force ${step.container}${step.ours ? '' : ' (only if the change has to be undone)'}`;
     case 'reload-when-undone':
       return 'systemctl daemon-reload (only if the change has to be undone)';
     case 'daemon-reload':
@@ -87,6 +100,7 @@ export function announceStep(step: Step): string | undefined {
     case 'replace-file':
     case 'remove-file':
     case 'switch-link':
+    case 'remove-container':
     case 'reload-when-undone':
       return undefined;
   }

@@ -154,6 +154,16 @@ const HANDLERS: Handlers = {
       if (was?.active === true) await services.start(unit);
     },
   },
+  'remove-container': {
+    capture: async ({ runtime, container, ours }, { containers }) =>
+      ours || !(await containers.exists(runtime, container)),
+    apply: async ({ runtime, container, ours }, { containers }) => {
+      if (ours) await containers.remove(runtime, container);
+    },
+    undo: async ({ runtime, container }, before, { containers }) => {
+      if (before === true) await containers.remove(runtime, container);
+    },
+  },
   start: {
     capture: async ({ unit }, { services }) => (await services.state(unit)).active,
     apply: ({ unit, settleMs }, context) => startAndWatch(unit, settleMs, context),
@@ -227,7 +237,7 @@ async function startAndWatch(
 ): Promise<void> {
   let refused: unknown;
   try {
-    await services.start(unit);
+    await services.start(unit, signal);
   } catch (error) {
     refused = error;
   }

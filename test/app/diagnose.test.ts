@@ -1,6 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import * as zlib from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { diagnose, type Check } from '../../src/app/diagnose.ts';
 import type { App } from '../../src/app/context.ts';
@@ -29,7 +28,7 @@ function factsOf(app: App, changes: Partial<HostFacts> = {}): HostFacts {
     system: SYSTEM,
     tools: [
       { name: 'ostree', path: 'ostree', version: '2022.7' },
-      { name: 'runc', path: '/usr/bin/runc', version: '1.1.5' },
+      { name: 'runc', path: '/usr/sbin/runc', version: '1.1.5' },
     ],
     checkouts: { ...place, path: app.paths.checkouts },
     repository: { ...place, path: app.paths.repository },
@@ -40,9 +39,11 @@ function factsOf(app: App, changes: Partial<HostFacts> = {}): HostFacts {
 
 type Answer = string | { readonly exitCode: number; readonly stderr: string };
 
-/** A host that has all, but for what is told otherwise by the command line. */
+/** A host that has all, but for what is told otherwise by the command line. Its /usr/bin/runc is a link, as on Debian. */
 function createHost(changes: Readonly<Record<string, Answer>> = {}): ListHost {
-  return createListHost(folder(), (line) => {
+  const realpath = (path: string): Promise<string> =>
+    Promise.resolve(path.replace('/usr/bin/runc', '/usr/sbin/runc'));
+  const host = createListHost(folder(), (line) => {
     const changed = changes[line];
     if (changed !== undefined) return changed;
     if (line.startsWith('find ')) return 'there';
@@ -51,6 +52,7 @@ function createHost(changes: Readonly<Record<string, Answer>> = {}): ListHost {
     if (line.endsWith('--help')) return '--systemd-cgroup';
     throw new Error(`not asked for: ${line}`);
   });
+  return { ...host, app: { ...host.app, files: { ...host.app.files, realpath } } };
 }
 
 async function check(
@@ -77,7 +79,7 @@ describe('the diagnosis of a host', () => {
       'ok systemd-tmpfiles: systemd-tmpfiles',
       'ok sync: sync',
       'ok flock: flock',
-      expect.stringMatching(/^ok zstd: (zstd|part of node v.*)$/),
+      expect.stringMatching(/^ok zstd: /),
       'ok file-system: checkouts and repo on one ext4',
       `ok space: 84.4 GB free at ${host.app.paths.repository}`,
       `ok repo: ${host.app.paths.repository} is not there yet; the first pull makes it`,
@@ -159,7 +161,7 @@ describe('the diagnosis of a host', () => {
 
   it('warns where nothing reads zstd', async () => {
     const found = await check('zstd', createHost({ 'find zstd': '' }));
-    expect(found?.status).toBe('createZstdDecompress' in zlib ? 'ok' : 'warning');
+    expect(found?.status).toBe('warning');
   });
 
   it('has a problem as somebody else than root', async () => {

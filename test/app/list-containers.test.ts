@@ -43,7 +43,7 @@ describe('the list of containers', () => {
     expect(host.warnings).toEqual([]);
   });
 
-  it('has those that run, and all when asked, by name and in four states', async () => {
+  it('has those that run or have failed, and all when asked, by name and in four states', async () => {
     const host = createListHost(
       folder(),
       answerShow({
@@ -57,7 +57,7 @@ describe('the list of containers', () => {
     );
     for (const name of 'gfedcba') writeContainer(host.app.paths.checkouts, name);
     writeContainer(host.app.paths.checkouts, 'files-only', { service: false });
-    expect(await list(host)).toEqual(['a running', 'd running', 'f running']);
+    expect(await list(host)).toEqual(['a running', 'c failed', 'd running', 'e failed', 'f running']);
     expect(await list(host, { all: true })).toEqual([
       'a running',
       'b inactive',
@@ -96,7 +96,8 @@ describe('the list of containers', () => {
     expect(await matching('STATE=failed')).toEqual(['db failed']);
     expect(await matching('runtime=runc', 'backend=ostree')).toHaveLength(2);
     expect(await matching('runtime=runc', 'state=failed', 'container=web')).toEqual([]);
-    expect(await list(host, { filters: ['state=failed'] })).toEqual([]);
+    expect(await list(host, { filters: ['state=failed'] })).toEqual(['db failed']);
+    expect(await list(host, { filters: ['state=inactive'] })).toEqual([]);
   });
 
   it.each([

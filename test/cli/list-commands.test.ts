@@ -76,15 +76,15 @@ describe('the list commands', () => {
     vi.unstubAllEnvs();
   });
 
-  it('print the containers that run, and all with -a', async () => {
+  it('print the containers that run or have failed, and all with -a', async () => {
     const heading =
       '   CONTAINER ID IMAGE                NAME       COMMAND    CREATED          STATE      BACKEND    RUNTIME   \n';
     const web =
       '   web          quay.io/web:v2       web        /usr/bin/r 2026-11-22 03:27 running    ostree     /usr/bin/r\n';
     const db =
       '   db           docker.io/hello:late db         /usr/bin/r 2026-11-22 03:27 failed     ostree     /usr/bin/r\n';
-    expect(await run('containers', 'list')).toEqual({ status: 0, stdout: heading + web, stderr: '' });
-    expect(await run('containers')).toEqual({ status: 0, stdout: heading + web, stderr: '' });
+    expect(await run('containers', 'list')).toEqual({ status: 0, stdout: heading + db + web, stderr: '' });
+    expect(await run('containers')).toEqual({ status: 0, stdout: heading + db + web, stderr: '' });
     expect((await run('containers', 'list', '-a')).stdout).toBe(heading + db + web);
     expect((await run('containers', 'list', '-n', '-a', '-f', 'state=failed')).stdout).toBe(db);
   });

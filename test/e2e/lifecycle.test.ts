@@ -334,7 +334,10 @@ describe('names of containers', () => {
         `systemctl enable ${name}`,
       ]);
       const info = await readInfo(stage, name);
-      expect(info).toMatchObject({ image: given.replace(/^.*?:(?=\/\/|localhost)\/*/, ''), 'manifest-digest': digest });
+      expect(info).toMatchObject({
+        image: given.replace(/^.*?:(?=\/\/|localhost)\/*/, ''),
+        'manifest-digest': digest,
+      });
       // A digest is not followed anywhere.
       expect(await lines('update', name)).toEqual(['Latest version already installed.']);
       await stage.succeed('uninstall', name);
@@ -395,7 +398,9 @@ describe('images from elsewhere', () => {
     await stage.shell("echo '127.0.0.1 registry-1.docker.io' >>/etc/hosts");
     const missing = await stage.atomic(['install', 'nowhere', '--no-start']);
     expect(missing.code).toBe(1);
-    expect(missing.stderr).toContain('The image `nowhere` is not fully qualified: it is pulled from docker.io');
+    expect(missing.stderr).toContain(
+      'The image `nowhere` is not fully qualified: it is pulled from docker.io',
+    );
     expect(missing.stderr).toContain('registry-1.docker.io');
     const addresses = await contacted('install', 'nowhere', '--no-start');
     expect(addresses).toContain('sin_port=htons(443), sin_addr=inet_addr("127.0.0.1")');

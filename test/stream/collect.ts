@@ -8,7 +8,8 @@ import { LayerRecorder, type LayerRecord } from '../../src/stream/tar/recorder.t
 
 /** A stream of bytes in exactly these chunks. */
 export function chunked(chunks: readonly Uint8Array[]): Readable {
-  const left = [...chunks];
+  // Pushing nothing would be taken for a promise of more.
+  const left = chunks.filter((chunk) => chunk.length > 0);
   return new Readable({
     read() {
       this.push(left.shift() ?? null);
@@ -18,7 +19,11 @@ export function chunked(chunks: readonly Uint8Array[]): Readable {
 
 /** Cuts bytes at the given places. */
 export function cut(bytes: Uint8Array, places: readonly number[]): Uint8Array[] {
-  const sorted = [0, ...places.map((place) => place % (bytes.length + 1)).sort((a, b) => a - b), bytes.length];
+  const sorted = [
+    0,
+    ...places.map((place) => place % (bytes.length + 1)).sort((a, b) => a - b),
+    bytes.length,
+  ];
   return sorted.slice(1).map((end, i) => bytes.subarray(sorted[i], end));
 }
 

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { PassThrough, Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { gzipSync } from 'node:zlib';
+import { createGunzip, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createExec } from '../../src/host/exec.ts';
@@ -18,14 +18,23 @@ import { chunked, cut, failureOf, slices, through } from './collect.ts';
 
 const CONTENT = Buffer.from('content of a layer, '.repeat(500));
 const exec = createExec();
-const startZstd = () => exec.filter('zstd', ['-dcq']);
 const zstd = (bytes: Buffer): Buffer => spawnSync('zstd', ['-qc'], { input: bytes }).stdout;
 
-function gunzip(chunks: readonly Uint8Array[]): Promise<Buffer> {
-  const stream = createDecompressor('gzip', startZstd, 'the layer');
+/** Behind a stage that counts, and in front of another, as an import has it. */
+async function unpack(compression: 'gzip' | 'zstd', chunks: readonly Uint8Array[]): Promise<Buffer> {
+  const counter = new UnpackedLimit('x', () => 1);
+  const stream = createDecompressor(compression, {
+    what: 'the layer',
+    bytesPassed: () => counter.bytesPassed,
+    startZstd: () => exec.filter('zstd', ['-dcq']),
+  });
   if (stream === undefined) throw new Error('no stream');
-  return through(chunks, new PassThrough(), stream);
+  return through(chunks, counter, stream, new PassThrough()).catch((error: unknown) => {
+    throw describeBrokenStream(error, 'the layer');
+  });
 }
+
+const gunzip = (chunks: readonly Uint8Array[]): Promise<Buffer> => unpack('gzip', chunks);
 
 describe('detectCompression', () => {
   test.each([
@@ -52,7 +61,8 @@ describe('detectCompression', () => {
 
 describe('createDecompressor', () => {
   test('has nothing for a plain blob', () => {
-    expect(createDecompressor('none', startZstd, 'x')).toBeUndefined();
+    const input = { what: 'x', bytesPassed: () => 0, startZstd: () => new PassThrough() };
+    expect(createDecompressor('none', input)).toBeUndefined();
   });
 
   test('reads gzip of one member and of several, however it is cut', async () => {
@@ -85,42 +95,29 @@ describe('createDecompressor', () => {
       cut(bytes, [length - 1, length + 1]),
       slices(bytes, 1024),
     ]) {
-      const error: unknown = await gunzip(chunks).then(
-        () => 'no error',
-        (error: unknown) => describeBrokenStream(error, 'the layer'),
-      );
-      expect(error).toMatchObject({ code: 'stream-broken' });
+      expect((await failureOf(gunzip(chunks))).code).toBe('stream-broken');
     }
   });
 
   test('ends in an error wherever gzip is cut off', async () => {
     const bytes = gzipSync(CONTENT);
     for (let length = 2; length < bytes.length; length++) {
-      const error: unknown = await gunzip([bytes.subarray(0, length)]).then(
-        () => 'no error',
-        (error: unknown) => describeBrokenStream(error, 'the layer'),
-      );
-      expect(error).toMatchObject({
-        code: 'stream-broken',
-        message: expect.stringContaining('the layer is not a valid gzip stream'),
-      });
+      const error = await failureOf(gunzip([bytes.subarray(0, length)]));
+      expect(error.code).toBe('stream-broken');
+      expect(error.message).toContain('the layer is not a valid gzip stream');
     }
   });
 
   test('reads zstd, of one frame and of several', async () => {
-    const stream = createDecompressor('zstd', startZstd, 'x');
-    if (stream === undefined) throw new Error('no stream');
     const bytes = Buffer.concat([zstd(CONTENT), zstd(CONTENT)]);
-    expect(await through(slices(bytes, 7), stream)).toEqual(Buffer.concat([CONTENT, CONTENT]));
+    expect(await unpack('zstd', slices(bytes, 7))).toEqual(Buffer.concat([CONTENT, CONTENT]));
   });
 
   test.each([
     ['is cut off', zstd(CONTENT).subarray(0, -4)],
     ['has garbage behind it', Buffer.concat([zstd(CONTENT), Buffer.from('garbage')])],
   ])('ends in an error when zstd %s', async (_name, bytes) => {
-    const stream = createDecompressor('zstd', startZstd, 'x');
-    if (stream === undefined) throw new Error('no stream');
-    await expect(through([bytes], stream)).rejects.toThrow();
+    await expect(unpack('zstd', [bytes])).rejects.toThrow();
   });
 });
 
@@ -167,10 +164,8 @@ describe('UnpackedLimit', () => {
   test('lets the densest gzip there is pass', async () => {
     const bytes = RATIO_FLOOR_BYTES * 2;
     const dense = gzipSync(Buffer.alloc(bytes), { level: 9 });
-    const stream = createDecompressor('gzip', startZstd, 'x');
-    if (stream === undefined) throw new Error('no stream');
     const limit = new UnpackedLimit('x', () => dense.length);
-    await pipeline(chunked([dense]), stream, limit, swallow());
+    await pipeline(chunked([dense]), createGunzip(), limit, swallow());
     expect(limit.bytesPassed).toBe(bytes);
   });
 });
@@ -185,18 +180,20 @@ describe('peek', () => {
     }
   });
 
-  test.each([0, 3, 6])('the same when the bytes (%i) come late, and the stream then goes on', async (size) => {
-    const stream = new PassThrough();
-    const head = peek(stream, 6);
-    for (let i = 0; i < size; i++) {
-      await new Promise((resolve) => setImmediate(resolve));
-      stream.write('x');
-    }
-    setImmediate(() => stream.end());
-    expect(await head).toEqual(Buffer.from('x'.repeat(size)));
-    expect(await through([], new PassThrough())).toHaveLength(0);
-    expect(await buffer(stream)).toHaveLength(size);
-  });
+  test.each([0, 3, 6])(
+    'the same when the bytes (%i) come late, and the stream then goes on',
+    async (size) => {
+      const stream = new PassThrough();
+      const head = peek(stream, 6);
+      for (let i = 0; i < size; i++) {
+        await new Promise((resolve) => setImmediate(resolve));
+        stream.write('x');
+      }
+      setImmediate(() => stream.end());
+      expect(await head).toEqual(Buffer.from('x'.repeat(size)));
+      expect(await buffer(stream)).toHaveLength(size);
+    },
+  );
 
   test('throws the stream’s error, before and while it waits', async () => {
     const waiting = new PassThrough();

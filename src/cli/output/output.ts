@@ -5,6 +5,7 @@
 import { AtomicError, messageOf } from '../../errors.ts';
 import type { ProgressEvent } from '../../events.ts';
 import { escapeControls } from './escape.ts';
+import { HINTS } from './hints.ts';
 import { LayerBoard } from './layer-board.ts';
 import { formatBytes } from './sizes.ts';
 
@@ -72,13 +73,14 @@ export class Output {
   error(error: unknown): void {
     this.#board?.finish();
     const ours = error instanceof AtomicError ? error : undefined;
+    const advice = ours?.hint ?? (ours === undefined ? undefined : HINTS[ours.code]);
     if (this.options.json) {
-      const { code = 'internal', hint, details, trouble } = ours ?? {};
+      const { code = 'internal', details, trouble } = ours ?? {};
       process.stderr.write(
-        `${JSON.stringify({ event: 'error', code, message: messageOf(error), hint, details, trouble })}\n`,
+        `${JSON.stringify({ event: 'error', code, message: messageOf(error), hint: advice, details, trouble })}\n`,
       );
     } else {
-      const shown = [ours?.details, messageOf(error), ours?.hint, ...(ours?.trouble ?? [])];
+      const shown = [ours?.details, messageOf(error), advice, ...(ours?.trouble ?? [])];
       for (const text of shown) if (text !== undefined && text !== '') this.#told(text);
     }
     if (this.options.debug || ours === undefined) this.#trace(error);

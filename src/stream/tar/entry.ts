@@ -1,18 +1,20 @@
-import { isUtf8 } from 'node:buffer';
 import { AtomicError } from '../../errors.ts';
-import { LAYER_UNPACKED_BYTES, PATH_BYTES } from '../../limits.ts';
-import { changeHeader, createHeader, readNumber, type HeaderChange, type TarHeader } from './header.ts';
+import { LAYER_UNPACKED_BYTES } from '../../limits.ts';
+import {
+  checkSymlink,
+  effectivePax,
+  givenLink,
+  isKnownPax,
+  ownerOf,
+  sparseSize,
+  storedSize,
+  type Entry,
+  type EntryExtensions,
+} from './entry-fields.ts';
+import { changeHeader, createHeader, type HeaderChange, type TarHeader } from './header.ts';
 import { baseOf, cleanPath, parentOf } from './path.ts';
 import { formatPax, type PaxRecords } from './pax.ts';
 import type { LayerRecorder } from './recorder.ts';
-
-/** What precedes an entry and speaks of it: PAX records and GNU long names, with their blocks as they came. */
-export interface EntryExtensions {
-  readonly blocks: readonly Buffer[];
-  readonly pax: PaxRecords | undefined;
-  readonly longPath: string | undefined;
-  readonly longLink: string | undefined;
-}
 
 /** What goes out for an entry: its head as it came, or blocks of ours (none: the entry is left out), and its content or not. */
 export interface EntryVerdict {
@@ -22,20 +24,8 @@ export interface EntryVerdict {
   readonly bodyBytes: number;
 }
 
-export interface Entry {
-  readonly header: TarHeader;
-  readonly block: Buffer;
-  readonly extensions: EntryExtensions;
-  /** Subject of the error's sentence. */
-  readonly what: string;
-}
-
 const WHITEOUT = '.wh.';
 const OPAQUE = '.wh..wh..opq';
-/** PAX keys that libarchive reads as we do; an entry with others is rewritten without them. */
-const KNOWN_PAX =
-  /^(?:[acm]time|[ug]id|[ug]name|path|linkpath|size|comment|SCHILY\.(?:dev|ino|nlink|xattr\..+)|LIBARCHIVE\.creationtime|GNU\.sparse\..+)$/;
-
 /**
  * Decides what `ostree commit` is given of one entry, and records the entry.
  *
@@ -96,62 +86,11 @@ function effectiveType(type: string, givenPath: string): string {
   return type === '0' && givenPath.endsWith('/') ? '5' : type;
 }
 
-function givenLink(pax: ReadonlyMap<string, string>, { extensions, header }: Entry): string {
-  return pax.get('linkpath') ?? extensions.longLink ?? header.linkPath;
-}
-
-/** The bytes that follow the header: a PAX `size` outranks the header's own. */
-function storedSize(pax: ReadonlyMap<string, string>, header: TarHeader, what: string): number {
-  const text = pax.get('size');
-  if (text === undefined) return header.size;
-  const size = Number(text);
-  if (/^[0-9]{1,16}$/.test(text) && Number.isSafeInteger(size)) return size;
-  throw new AtomicError('layer-invalid', `${what} has an entry whose size is ${JSON.stringify(text)}`);
-}
-
-/** PAX records by key, the last one of each. An empty value unsets its key: pax(1). */
-function effectivePax({ pax = [] }: EntryExtensions): ReadonlyMap<string, string> {
-  const records = new Map(pax);
-  for (const [key, value] of records) if (value === '') records.delete(key);
-  return records;
-}
-
-/** Linux has 32 bits for an owner, and chown(2) takes the highest number for none. */
-function ownerOf(pax: ReadonlyMap<string, string>, key: 'uid' | 'gid', { header, what }: Entry): number {
-  const text = pax.get(key);
-  const owner = text === undefined ? header[key] : /^[0-9]+$/.test(text) ? Number(text) : Number.NaN;
-  if (owner < 0xffff_ffff) return owner;
-  throw new AtomicError('layer-invalid', `${what} has an entry whose ${key} is ${text ?? owner}`);
-}
-
-/** How large a sparse file is once its holes are zeros, which is how ostree stores it; undefined for any other. */
-function sparseSize(pax: ReadonlyMap<string, string>, { header, block }: Entry): number | undefined {
-  if (header.type === 'S') return readNumber(block, 483, 12) ?? Number.POSITIVE_INFINITY;
-  const text = pax.get('GNU.sparse.realsize') ?? pax.get('GNU.sparse.size');
-  return text === undefined ? undefined : /^[0-9]+$/.test(text) ? Number(text) : Number.POSITIVE_INFINITY;
-}
-
 function addFileBytes(recorder: LayerRecorder, bytes: number, what: string): void {
   recorder.fileBytes += bytes;
   if (recorder.fileBytes > LAYER_UNPACKED_BYTES) {
     throw new AtomicError('limit-exceeded', `${what} has files of more than ${LAYER_UNPACKED_BYTES} bytes`);
   }
-}
-
-/** ostree keeps targets as UTF-8 text and would store others as something else, without an error. */
-function checkSymlink(path: string, target: string, what: string): string {
-  if (target === '' || target.length >= PATH_BYTES || target.includes('\0')) {
-    throw new AtomicError(
-      'layer-invalid',
-      `${what} has the symbolic link ${JSON.stringify(path)}, whose target is empty, has a NUL or is too long`,
-    );
-  }
-  if (!/[\x80-\xff]/.test(target) || isUtf8(Buffer.from(target, 'latin1'))) return target;
-  throw new AtomicError(
-    'unsupported',
-    `${what} has the symbolic link ${JSON.stringify(path)}, whose target is not UTF-8`,
-    { hint: 'ostree stores UTF-8 names only: change the link in the image.' },
-  );
 }
 
 function requireName(path: string, what: string): void {
@@ -251,13 +190,8 @@ function readsTheSame(
     (wanted.bodyBytes > 0 || (header.size === 0 && !pax?.some(([key]) => key === 'size'))) &&
     (wanted.hardLink === undefined ||
       [wanted.hardLink, `./${wanted.hardLink}`].includes(entryLink(header, extensions))) &&
-    (pax === undefined ||
-      (longPath === undefined && longLink === undefined && pax.every(isKnownPax)))
+    (pax === undefined || (longPath === undefined && longLink === undefined && pax.every(isKnownPax)))
   );
-}
-
-function isKnownPax([key, value]: PaxRecords[number]): boolean {
-  return KNOWN_PAX.test(key) && (value !== '' || key.startsWith('SCHILY.xattr.'));
 }
 
 function entryLink(header: TarHeader, extensions: EntryExtensions): string {

@@ -1,7 +1,8 @@
 import { Transform, type TransformCallback } from 'node:stream';
 import { AtomicError } from '../../errors.ts';
 import { LAYER_ENTRIES, TAR_EXTENSION_BYTES } from '../../limits.ts';
-import { normaliseEntry, type EntryExtensions, type EntryVerdict } from './entry.ts';
+import type { EntryExtensions } from './entry-fields.ts';
+import { normaliseEntry, type EntryVerdict } from './entry.ts';
 import { BLOCK_BYTES, isZeroBlock, paddedSize, parseHeader, type TarHeader } from './header.ts';
 import type { LayerRecorder } from './recorder.ts';
 import { parsePax, type PaxRecords } from './pax.ts';
@@ -17,7 +18,7 @@ const END_OF_ARCHIVE = Buffer.alloc(2 * BLOCK_BYTES);
 type State =
   | { readonly at: 'header' }
   | { readonly at: 'extension'; readonly header: TarHeader; readonly block: Buffer; readonly bytes: number }
-  | { readonly at: 'sparse-map'; readonly size: number }
+  | { readonly at: 'sparse-map'; readonly verdict: EntryVerdict }
   | { readonly at: 'body'; readonly keep: boolean; left: number }
   | { readonly at: 'first-zero' }
   | { readonly at: 'end' };
@@ -122,7 +123,7 @@ export class LayerFilter extends Transform {
 
   #step(state: Exclude<State, { at: 'body' | 'end' }>, bytes: Buffer): void {
     if (state.at === 'extension') this.#readExtension(state, bytes);
-    else if (state.at === 'sparse-map') this.#readSparseMap(state.size, bytes);
+    else if (state.at === 'sparse-map') this.#readSparseMap(state.verdict, bytes);
     else if (isZeroBlock(bytes)) this.#state = { at: state.at === 'first-zero' ? 'end' : 'first-zero' };
     else if (state.at === 'first-zero') throw this.#invalid('has an entry behind its end-of-archive marker');
     else this.#readHeader(bytes);
@@ -172,8 +173,8 @@ export class LayerFilter extends Transform {
     const verdict = normaliseEntry({ header, block, extensions, what: this.#what }, this.#recorder);
     this.#emitHead(verdict, extensions, block);
     // Byte 482 of an old GNU sparse header says that more blocks of its map follow.
-    if (header.type === 'S' && block[482] === 1) this.#state = { at: 'sparse-map', size: verdict.bodyBytes };
-    else this.#enterBody(verdict.keepBody, verdict.bodyBytes);
+    if (header.type === 'S' && block[482] === 1) this.#state = { at: 'sparse-map', verdict };
+    else this.#enterBody(verdict);
   }
 
   #emitHead(verdict: EntryVerdict, extensions: EntryExtensions, block: Buffer): void {
@@ -181,13 +182,13 @@ export class LayerFilter extends Transform {
     for (const part of head) this.#emit(part);
   }
 
-  #readSparseMap(size: number, block: Buffer): void {
-    this.#emit(block);
-    if (block[504] !== 1) this.#enterBody(true, size);
+  #readSparseMap(verdict: EntryVerdict, block: Buffer): void {
+    if (verdict.keepBody) this.#emit(block);
+    if (block[504] !== 1) this.#enterBody(verdict);
   }
 
-  #enterBody(keep: boolean, size: number): void {
-    this.#state = size === 0 ? { at: 'header' } : { at: 'body', keep, left: paddedSize(size) };
+  #enterBody({ keepBody: keep, bodyBytes }: EntryVerdict): void {
+    this.#state = bodyBytes === 0 ? { at: 'header' } : { at: 'body', keep, left: paddedSize(bodyBytes) };
   }
 
   /** Queues bytes; neighbours in one buffer become one piece again, so that most chunks go out as they came. */

@@ -1,3 +1,8 @@
+import { randomInt } from 'node:crypto';
+
+/** Another one in each process: no layer can be made whose paths all fall on one place of the table. */
+const SEED = randomInt(2 ** 32);
+
 /**
  * A set of paths that keeps only a 52-bit hash of each, 16 bytes a path at most: a layer may have millions.
  * Two paths may be taken for one (1 in 10^9 for 100,000 paths): whoever asks must be safe either way.
@@ -36,8 +41,8 @@ function insert(table: Float64Array, key: number): boolean {
 
 /** Never 0, which marks a free place. */
 function hash(path: string): number {
-  let a = 0x811c9dc5;
-  let b = 0x9e3779b9;
+  let a = 0x811c9dc5 ^ SEED;
+  let b = 0x9e3779b9 ^ SEED;
   for (let i = 0; i < path.length; i++) {
     const code = path.charCodeAt(i);
     a = Math.imul(a ^ code, 0x01000193);

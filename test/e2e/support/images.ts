@@ -59,7 +59,8 @@ export interface HelloOptions {
 
 /** The demo's web server: a page that says "Hi $RECEIVER" on $PORT. */
 export function helloImage({ defaults, exports = {}, files = [] }: HelloOptions = {}): BuiltImage {
-  const manifest = defaults === undefined ? {} : { 'manifest.json': JSON.stringify({ defaultValues: defaults }) };
+  const manifest =
+    defaults === undefined ? {} : { 'manifest.json': JSON.stringify({ defaultValues: defaults }) };
   const own = Object.fromEntries(
     ['config.json.template', 'manifest.json', 'service.template', 'tmpfiles.template'].map((name) => [
       name,

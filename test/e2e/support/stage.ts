@@ -2,10 +2,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 import { writeOciLayout, type TaggedImage } from '../../fixtures/image-builder.ts';
 import { bootHost, type ExecOptions, type ExecResult, type Host } from '../../host/host.ts';
 
 export const CHECKOUTS = '/var/lib/containers/atomic';
+export const UNITS = '/etc/systemd/system';
 export const REPOSITORY = `${CHECKOUTS}/.storage/ostree`;
 /** As images are named in the registry of the host. */
 export const REGISTRY = 'localhost:5000';
@@ -117,6 +120,22 @@ async function startRegistry(stage: Stage): Promise<void> {
   await stage.takeRequests();
 }
 
+/** Starts the registry of hostile-registry.ts on the host's loopback; gives its address. */
+export async function startHostileRegistry(stage: Stage): Promise<string> {
+  await build({
+    entryPoints: [fileURLToPath(new URL('hostile-registry.ts', import.meta.url))],
+    outfile: join(stage.images, 'hostile-registry.mjs'),
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    logLevel: 'error',
+  });
+  const node = await stage.shell('command -v node');
+  const program = ['/images/hostile-registry.mjs', '/run/hostile-registry'];
+  await stage.run('systemd-run', '--quiet', '--unit=hostile-registry', node, ...program);
+  return stage.shell('until cat /run/hostile-registry 2>/dev/null; do sleep 0.05; done');
+}
+
 /** Asks until the answer has `expected` in it. @throws Error with the last answer when it does not within 20 s */
 export async function waitForPage(stage: Stage, url: string, expected: string): Promise<void> {
   const script = `i=0
@@ -138,7 +157,7 @@ export function takeSnapshot(stage: Stage): Promise<string> {
       find var/lib/containers -mindepth 2 -path '*/.storage' -prune -o -path '*/.atomic-ts' -prune -o \\
         -path '*/rootfs/*' -prune -o -printf '%p %y %m %U:%G %l\\n'
       find var/lib/containers -path '*/.atomic-ts/*' ! -type d ! -path '*/locks/*' -print
-      find run run/runc run/crun var/lib -maxdepth 1 ! -path run/runc ! -path run/crun ! -path run/shm \\
+      find run run/runc run/crun var/lib -maxdepth 1 ! -path run/runc ! -path run/crun ! -path run/shm ! -path run/mount \\
         -printf '%p %y %m %U:%G\\n' 2>/dev/null || true
     } | LC_ALL=C sort
     find etc/systemd/system etc/tmpfiles.d var/lib/containers/*/ -maxdepth 2 -type f -exec sha256sum {} + | LC_ALL=C sort -k2

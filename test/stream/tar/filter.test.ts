@@ -1,0 +1,577 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { AtomicError } from '../../../src/errors.ts';
+import { PATH_BYTES, TAR_EXTENSION_BYTES } from '../../../src/limits.ts';
+import type { LayerRecord } from '../../../src/stream/tar/recorder.ts';
+import { writeHeader, writePax, writeTar, type RawEntry, type TarEntry } from '../../fixtures/tar-writer.ts';
+import { cut, failureOf, filterTar, slices, type Filtered } from '../collect.ts';
+import { readTar, type ReadEntry } from './read-tar.ts';
+
+type Entries = readonly (TarEntry | RawEntry)[];
+
+const filter = (entries: Entries): Promise<Filtered> => filterTar(writeTar(entries));
+const refusal = (entries: Entries): Promise<AtomicError> => failureOf(filter(entries));
+const read = async (entries: Entries): Promise<ReadEntry[]> => readTar((await filter(entries)).output);
+
+/** What ostree is given, in short: type, path, and where a link goes. */
+const told = async (entries: Entries): Promise<string[]> =>
+  (await read(entries)).map(({ type, path, link }) => `${type} ${path}${link === '' ? '' : ` -> ${link}`}`);
+
+async function recorded(entries: Entries): Promise<string[]> {
+  const { records } = await filter(entries);
+  return records.map((record: LayerRecord) => {
+    const rest = record.kind === 'directory' ? ` ${record.mode.toString(8)} ${record.uid}:${record.gid}` : '';
+    return `${record.kind} ${record.path}${rest}${record.kind === 'lower-link' ? ` -> ${record.target}` : ''}`;
+  });
+}
+
+/** One header with any fields, whose checksum is right. */
+function raw(
+  fields: { path: string; typeFlag: string; size?: number; target?: string; content?: string },
+  change: (block: Buffer) => void = () => undefined,
+): RawEntry {
+  const content = Buffer.from(fields.content ?? '', 'latin1');
+  const block = writeHeader({
+    ...fields,
+    path: Buffer.from(fields.path, 'latin1'),
+    target: Buffer.from(fields.target ?? '', 'latin1'),
+    size: fields.size ?? content.length,
+  });
+  change(block);
+  block.fill(' ', 148, 156);
+  const sum = block.reduce((total, byte) => total + byte, 0);
+  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  return { raw: Buffer.concat([block, content, Buffer.alloc((512 - (content.length % 512)) % 512)]) };
+}
+
+const pax = (records: Readonly<Record<string, string>>, type: 'x' | 'g' = 'x'): RawEntry => ({
+  raw: writePax(
+    Object.entries(records).map(([key, value]) => [key, Buffer.from(value, 'latin1')]),
+    type,
+  ),
+});
+
+const LONG = `${'d'.repeat(90)}/${'e'.repeat(90)}/${'f'.repeat(90)}`;
+
+/** Nothing in it needs a change. */
+const ORDINARY: Entries = [
+  { path: './', type: 'dir' },
+  { path: 'etc', type: 'dir', mode: 0o700, uid: 5, gid: 6 },
+  { path: 'etc/motd', content: 'hello' },
+  { path: './etc/empty' },
+  { path: 'etc/link', type: 'symlink', target: '../anywhere/at all' },
+  { path: 'etc/hard', type: 'hardlink', target: 'etc/motd' },
+  { path: 'etc/harder', type: 'hardlink', target: './etc/motd' },
+  { path: 'bin/su', mode: 0o4755, content: 'x'.repeat(1000), xattrs: { 'user.x': Buffer.from([0, 255]) } },
+  { path: LONG, content: 'pax' },
+  { path: `${LONG}-gnu`, content: 'gnu', longNames: 'gnu' },
+  { path: 'to-long', type: 'symlink', target: LONG, longNames: 'gnu' },
+  { path: 'times', pax: { mtime: '1.5', atime: '2', ctime: '3', uname: 'root', gname: 'root' } },
+  { path: 'naïve/日本語', content: 'utf-8' },
+];
+
+describe('what goes through', () => {
+  test('an ordinary tar, byte for byte', async () => {
+    const tar = writeTar(ORDINARY);
+    expect((await filterTar(tar)).output).toEqual(tar);
+  });
+
+  test('an ordinary tar without an end, which gets one', async () => {
+    const { output } = await filterTar(writeTar(ORDINARY, { end: false }));
+    expect(output).toEqual(writeTar(ORDINARY));
+  });
+
+  test('a tar of nothing, with one zero block, two, or none', async () => {
+    for (const blocks of [0, 1, 2, 20]) {
+      const { output, records } = await filterTar(Buffer.alloc(blocks * 512));
+      expect(output).toEqual(Buffer.alloc(1024));
+      expect(records).toEqual([]);
+    }
+  });
+
+  test('not what stands behind the end: it is read and dropped', async () => {
+    const tar = writeTar(ORDINARY);
+    for (const rest of ['garbage', writeTar([{ path: 'more' }]), Buffer.alloc(9 * 512)]) {
+      expect((await filterTar(Buffer.concat([tar, Buffer.from(rest)]))).output).toEqual(tar);
+    }
+  });
+});
+
+describe('names', () => {
+  test.each([
+    ['/etc/x', 'etc/x'],
+    ['../../etc/x', 'etc/x'],
+    ['a/../../x', 'x'],
+    ['a//b/./c', 'a/b/c'],
+    ['./a/../b', 'b'],
+  ])('%j is given to ostree as %j', async (given, clean) => {
+    expect(await told([{ path: given, content: 'x' }])).toEqual([`0 ${clean}`]);
+    expect((await recorded([{ path: given }])).at(-1)).toBe(`file ${clean}`);
+  });
+
+  test('of a PAX record win over GNU’s, and these over the header’s', async () => {
+    const long = (type: 'L' | 'K', text: string): RawEntry =>
+      raw({ path: '././@LongLink', typeFlag: type, content: `${text}\0` });
+    const [entry] = await read([
+      long('L', 'gnu'),
+      long('K', 'gnu-target'),
+      pax({ path: 'pax', linkpath: 'pax-target' }),
+      { path: 'ustar', type: 'symlink', target: 'ustar-target' },
+    ]);
+    expect(entry).toMatchObject({ path: 'pax', link: 'pax-target' });
+    expect(
+      await told([long('K', 'kt'), long('L', 'gnu'), { path: 'u', type: 'symlink', target: 't' }]),
+    ).toEqual(['2 gnu -> kt']);
+  });
+
+  test('of several PAX headers before one entry: the last wins', async () => {
+    expect(await told([pax({ path: 'first' }), pax({ path: 'second' }), { path: 'x' }])).toEqual([
+      '0 second',
+    ]);
+  });
+
+  test('an empty PAX value unsets its key', async () => {
+    const [entry] = await read([
+      pax({ path: '', linkpath: '', uid: '', size: '' }),
+      { path: 'x', content: 'abc', uid: 9 },
+    ]);
+    expect(entry).toMatchObject({ path: 'x', content: 'abc', uid: 9, pax: { path: 'x' } });
+  });
+
+  test('of 255 bytes and of 4096 pass, longer ones are refused', async () => {
+    const longest = 'a/'.repeat((PATH_BYTES - 256) / 2) + 'n'.repeat(255);
+    expect((await read([{ path: longest }]))[0]?.path).toBe(longest);
+    expect((await refusal([{ path: `a/${longest}bb` }])).code).toBe('limit-exceeded');
+    expect((await refusal([{ path: 'n'.repeat(256) }])).code).toBe('layer-invalid');
+  });
+
+  test('that are no UTF-8 are refused, of files and of link targets', async () => {
+    expect((await refusal([{ path: Buffer.from('caf\xe9', 'latin1') }])).code).toBe('unsupported');
+    expect((await refusal([raw({ path: 'l', typeFlag: '2', target: 'caf\xe9' })])).code).toBe('unsupported');
+    expect((await refusal([raw({ path: 'l', typeFlag: '1', target: 'caf\xe9' })])).code).toBe('unsupported');
+  });
+
+  test('with NUL are refused, and so are symlinks to nothing', async () => {
+    expect((await refusal([pax({ path: 'a\0b' }), { path: 'x' }])).code).toBe('layer-invalid');
+    const link: TarEntry = { path: 'l', type: 'symlink', target: 'x' };
+    expect((await refusal([pax({ linkpath: 'a\0b' }), link])).code).toBe('layer-invalid');
+    expect((await refusal([{ path: 'l', type: 'symlink', target: '' }])).code).toBe('layer-invalid');
+    expect((await refusal([pax({ linkpath: 'x'.repeat(4096) }), link])).code).toBe('layer-invalid');
+  });
+
+  test('of the root are a folder’s alone', async () => {
+    for (const path of ['.', './', '/', 'a/..']) {
+      expect(await recorded([{ path, type: 'dir', mode: 0o711, uid: 1, gid: 2 }])).toEqual([
+        'directory  711 1:2',
+      ]);
+      expect((await refusal([{ path, type: 'symlink', target: 'x' }])).code).toBe('layer-invalid');
+    }
+    expect((await refusal([{ path: '.', content: 'x' }])).message).toContain('a root that is no folder');
+  });
+});
+
+describe('numbers', () => {
+  test('sizes of PAX records outrank the header’s', async () => {
+    const entry: TarEntry = { path: 'x', content: 'hello', headerSize: 0, pax: { size: '5' } };
+    expect(await read([entry, { path: 'y' }])).toMatchObject([{ content: 'hello' }, { path: 'y' }]);
+    for (const size of ['-1', 'x', '9'.repeat(17), '1e3'])
+      expect((await refusal([{ path: 'x', pax: { size } }])).code).toBe('layer-invalid');
+  });
+
+  test('in base 256 are read: owners, and sizes of more than 8 GiB', async () => {
+    const [entry] = await read([{ path: 'x', uid: 3_000_000_000, gid: 2_097_152, content: 'abc' }]);
+    expect(entry).toMatchObject({ uid: 3_000_000_000, gid: 2_097_152, content: 'abc' });
+    expect((await refusal([{ path: 'x', headerSize: 2 ** 33 }])).message).toContain(
+      'in the middle of an entry',
+    );
+  });
+
+  test('owners beyond what Linux has are refused', async () => {
+    for (const uid of [2 ** 32 - 1, 2 ** 40])
+      expect((await refusal([{ path: 'x', uid }])).code).toBe('layer-invalid');
+    for (const gid of ['4294967295', '-1', 'root'])
+      expect((await refusal([{ path: 'x', pax: { gid } }])).code).toBe('layer-invalid');
+    expect(await recorded([{ path: 'd', type: 'dir', pax: { uid: '4294967294' } }])).toEqual([
+      'directory d 755 4294967294:0',
+    ]);
+  });
+});
+
+describe('types', () => {
+  test('a header of Version 7 is made one of ustar', async () => {
+    const [entry] = await read([
+      raw({ path: 'x', typeFlag: '\0', content: 'abc' }, (block) => block.fill(0, 257)),
+    ]);
+    expect(entry).toMatchObject({ type: '0', path: 'x', content: 'abc' });
+  });
+
+  test('a contiguous file is a file; a file whose name ends in a slash a folder', async () => {
+    expect(await told([{ path: 'x', type: 'contiguous', content: 'x' }])).toEqual(['0 x']);
+    expect(await recorded([raw({ path: 'd/', typeFlag: '\0' })])).toEqual(['directory d 644 0:0']);
+    expect(await told([raw({ path: 'd/', typeFlag: '0' })])).toEqual(['5 d']);
+  });
+
+  test.each(['1', '2', '3', '4', '5', '6'])(
+    'type %s has no content, whatever size it names',
+    async (typeFlag) => {
+      const entries = [
+        { path: 'y', content: 'y' },
+        raw({ path: 'x', typeFlag, target: 'y', size: 700 }),
+        { path: 'z', content: 'z' },
+      ];
+      const out = await read(entries);
+      expect(out.at(-1)).toMatchObject({ path: 'z', content: 'z' });
+      expect(out.find(({ path }) => path === 'x')?.content ?? '').toBe('');
+      const withRecord = [
+        { path: 'y' },
+        pax({ size: '700' }),
+        raw({ path: 'x', typeFlag, target: 'y' }),
+        { path: 'z' },
+      ];
+      expect((await read(withRecord)).at(-1)?.path).toBe('z');
+    },
+  );
+
+  test('devices and FIFOs are left out; what the layers below had in their place goes', async () => {
+    const entries: Entries = [
+      { path: 'dev/null', type: 'char', major: 1, minor: 3 },
+      { path: 'dev/sda', type: 'block', major: 8 },
+      { path: 'run/pipe', type: 'fifo' },
+      { path: 'dev/zero', type: 'hardlink', target: 'dev/null' },
+      { path: 'x' },
+    ];
+    const { output, records, recorder } = await filter(entries);
+    expect(readTar(output).map(({ path }) => path)).toEqual(['x']);
+    expect(recorder.devicesLeftOut).toBe(4);
+    expect(records.map(({ kind, path }) => `${kind} ${path}`)).toEqual([
+      'whiteout dev/null',
+      'whiteout dev/sda',
+      'whiteout run/pipe',
+      'whiteout dev/zero',
+      'file x',
+    ]);
+  });
+
+  test.each(['A', 'D', 'M', 'N', 'V', 'X', '8', ' '])('%j is refused', async (typeFlag) => {
+    expect((await refusal([raw({ path: 'x', typeFlag })])).code).toBe('unsupported');
+  });
+
+  test('what is a file or link and a folder at once is refused, in either order', async () => {
+    const folder: TarEntry = { path: 'a', type: 'dir' };
+    const below: TarEntry = { path: 'a/b/c' };
+    for (const file of [
+      { path: 'a' },
+      { path: 'a', type: 'symlink', target: 'b' },
+      { path: 'a', type: 'whiteout' },
+    ] satisfies TarEntry[]) {
+      if (file.type === 'whiteout') {
+        expect(await recorded([file, folder])).toHaveLength(3);
+        continue;
+      }
+      expect((await refusal([file, folder])).message).toContain('both as a file or link and as a folder');
+      expect((await refusal([folder, file])).code).toBe('layer-invalid');
+      expect((await refusal([file, below])).code).toBe('layer-invalid');
+      expect((await refusal([below, file])).code).toBe('layer-invalid');
+    }
+  });
+});
+
+describe('sparse files', () => {
+  /** An old GNU sparse header: 100 bytes at 0, then holes to `realSize`. */
+  const old = (realSize: number, extensions: number, path = 'sparse'): RawEntry => {
+    const { raw: header } = raw({ path, typeFlag: 'S', size: 100 }, (block) => {
+      block.write('ustar  \0', 257, 'latin1');
+      block.fill(0, 345, 512);
+      block.write('00000000000\x0000000000144\0', 386, 'latin1');
+      block.write(`${realSize.toString(8).padStart(11, '0')}\0`, 483, 'latin1');
+      if (extensions > 0) block[482] = 1;
+    });
+    const maps = Array.from({ length: extensions }, (_, i) =>
+      Buffer.alloc(512).fill(i + 1 < extensions ? 1 : 0, 504, 505),
+    );
+    return { raw: Buffer.concat([header, ...maps, Buffer.alloc(512, 'd')]) };
+  };
+
+  test.each([0, 1, 3])('of old GNU tar pass with %i more blocks of their map', async (extensions) => {
+    const tar = writeTar([old(4096, extensions), { path: 'next', content: 'x' }]);
+    const { output, records, recorder } = await filterTar(tar);
+    expect(output).toEqual(tar);
+    expect(records.map(({ path }) => path)).toEqual(['sparse', 'next']);
+    expect(recorder.fileBytes).toBe(4096 + 1);
+  });
+
+  test('that are whiteouts leave nothing of their maps and content', async () => {
+    for (const path of ['.wh.x', '.wh.'])
+      expect((await read([old(4096, 2, path), { path: 'next', content: 'x' }])).at(-1)).toMatchObject({
+        path: 'next',
+        content: 'x',
+      });
+  });
+
+  test('of PAX format 1.0 pass, under their own name', async () => {
+    const sparse = (name: string): Entries => [
+      pax({
+        'GNU.sparse.major': '1',
+        'GNU.sparse.minor': '0',
+        'GNU.sparse.name': name,
+        'GNU.sparse.realsize': '70000',
+      }),
+      { path: 'GNUSparseFile.0/x', content: `1\n0\n3\n${'\0'.repeat(506)}abc` },
+    ];
+    expect((await filter(sparse('dir/x'))).output).toEqual(writeTar(sparse('dir/x')));
+    const { output, records, recorder } = await filter(sparse('/dir/../x'));
+    expect(records).toEqual([{ kind: 'file', path: 'x' }]);
+    expect(readTar(output)[0]?.pax).toMatchObject({
+      path: 'x',
+      'GNU.sparse.name': 'x',
+      'GNU.sparse.realsize': '70000',
+    });
+    expect(recorder.fileBytes).toBe(70_000);
+  });
+
+  test('whose holes would fill a disk are refused', async () => {
+    const large = raw({ path: 'x', typeFlag: 'S' }, (block) => {
+      block.fill(0, 483, 495).fill(0x80, 483, 484).fill(1, 488, 489);
+    });
+    expect((await refusal([large])).code).toBe('limit-exceeded');
+    const holes = (size: string): Entries => [pax({ 'GNU.sparse.realsize': size }), { path: 'x' }];
+    expect((await refusal(holes(String(2 ** 50)))).code).toBe('limit-exceeded');
+    expect((await refusal(holes('a lot'))).code).toBe('limit-exceeded');
+  });
+});
+
+describe('hard links', () => {
+  test('in a chain all go to the first file', async () => {
+    expect(
+      await told([
+        { path: 'x', content: 'x' },
+        { path: 'y', type: 'hardlink', target: 'x' },
+        { path: 'z', type: 'hardlink', target: 'y' },
+        { path: 'dir/w', type: 'hardlink', target: '/z' },
+      ]),
+    ).toEqual(['0 x', '1 y -> x', '1 z -> x', '1 dir/w -> x']);
+  });
+
+  test('to a file that a later entry replaces the link itself with go to that', async () => {
+    expect(
+      await told([
+        { path: 'x' },
+        { path: 'y', type: 'hardlink', target: 'x' },
+        { path: 'y', content: 'other' },
+        { path: 'z', type: 'hardlink', target: 'y' },
+      ]),
+    ).toEqual(['0 x', '1 y -> x', '0 y', '1 z -> y']);
+  });
+
+  test('to what the layer does not have (yet) are left out and recorded', async () => {
+    const entries: Entries = [
+      { path: 'a/y', type: 'hardlink', target: './bin/x' },
+      { path: 'z', type: 'hardlink', target: 'a/y' },
+      { path: 'later', type: 'hardlink', target: 'file' },
+      { path: 'file' },
+    ];
+    expect(await told(entries)).toEqual(['0 file']);
+    expect(await recorded(entries)).toEqual([
+      'lower-link a/y -> bin/x',
+      'lower-link z -> a/y',
+      'lower-link later -> file',
+      'file file',
+    ]);
+  });
+
+  test('to themselves are nothing', async () => {
+    expect(await told([{ path: 'x' }, { path: 'x', type: 'hardlink', target: './x' }])).toEqual(['0 x']);
+  });
+
+  test('to symlinks are links to the symlink', async () => {
+    expect(
+      await told([
+        { path: 's', type: 'symlink', target: '/etc' },
+        { path: 'h', type: 'hardlink', target: 's' },
+      ]),
+    ).toEqual(['2 s -> /etc', '1 h -> s']);
+  });
+});
+
+describe('whiteouts', () => {
+  test('are empty files of no mode in the tree, whatever they were', async () => {
+    for (const type of ['file', 'symlink', 'hardlink', 'char', 'dir'] as const) {
+      const entry: TarEntry = { path: 'a/.wh.b', type, target: 'x', mode: 0o777, uid: 4 };
+      expect(await read([entry])).toMatchObject([
+        { path: 'a/.wh.b', type: '0', mode: 0, uid: 0, content: '', link: '' },
+      ]);
+      expect(await recorded([entry])).toEqual(['implied a', 'file a/.wh.b', 'whiteout a/b']);
+    }
+    expect(await told([{ path: '.wh.x', content: 'content' }, { path: 'y' }])).toEqual(['0 .wh.x', '0 y']);
+  });
+
+  test('of the root, of folders, of names that begin with a dot', async () => {
+    expect(await recorded([{ path: 'x', type: 'whiteout' }])).toEqual(['file .wh.x', 'whiteout x']);
+    expect(await recorded([{ path: '', type: 'opaque' }])).toEqual(['file .wh..wh..opq', 'opaque ']);
+    expect(await recorded([{ path: 'a', type: 'opaque' }])).toEqual([
+      'implied a',
+      'file a/.wh..wh..opq',
+      'opaque a',
+    ]);
+    expect((await recorded([{ path: 'a/.x', type: 'whiteout' }])).at(-1)).toBe('whiteout a/.x');
+    expect((await recorded([{ path: 'a/...', type: 'whiteout' }])).at(-1)).toBe('whiteout a/...');
+  });
+
+  test.each(['.wh.', '.wh..', '.wh...', '.wh..wh.', '.wh..wh.aufs', '.wh..wh.plnk'])(
+    '%s names nothing and is left out',
+    async (name) => {
+      const { output, records, recorder } = await filter([
+        { path: `a/${name}`, content: 'x' },
+        { path: 'y' },
+      ]);
+      expect(readTar(output).map(({ path }) => path)).toEqual(['y']);
+      expect(records).toEqual([{ kind: 'file', path: 'y' }]);
+      expect(recorder.whiteoutsLeftOut).toBe(1);
+    },
+  );
+
+  test('beside the file they name: both are kept', async () => {
+    expect(await told([{ path: 'x' }, { path: 'x', type: 'whiteout' }])).toEqual(['0 x', '0 .wh.x']);
+  });
+});
+
+describe('folders', () => {
+  test('that others lie in are recorded before them, once', async () => {
+    expect(
+      await recorded([{ path: 'a/b/c' }, { path: 'a/b/d' }, { path: 'a', type: 'dir', mode: 0o1777 }]),
+    ).toEqual(['implied a', 'implied a/b', 'file a/b/c', 'file a/b/d', 'directory a 1777 0:0']);
+  });
+});
+
+describe('extended headers', () => {
+  test('that readers do not agree on are dropped, with names and xattrs kept', async () => {
+    const [entry] = await read([
+      {
+        path: 'x',
+        xattrs: { 'user.a': 'b' },
+        pax: { hdrcharset: 'BINARY', 'LIBARCHIVE.xattr.user.c': 'ZA' },
+      },
+    ]);
+    expect(entry?.pax).toEqual({ 'SCHILY.xattr.user.a': 'b', path: 'x' });
+  });
+
+  test('an empty xattr stays', async () => {
+    const tar = writeTar([{ path: 'x', xattrs: { 'user.empty': '' } }]);
+    expect((await filterTar(tar)).output).toEqual(tar);
+  });
+
+  test('for all that follows are dropped, as Docker does, and refused when they would rename or resize', async () => {
+    expect(await read([pax({ uid: '9' }, 'g'), { path: 'x', uid: 7 }])).toMatchObject([{ uid: 7 }]);
+    expect(await told([pax({ comment: 'commit id', mtime: '1' }, 'g'), { path: 'x' }])).toEqual(['0 x']);
+    expect(await told([pax({ path: 'p' }), pax({ comment: 'c' }, 'g'), { path: 'x' }])).toEqual(['0 p']);
+    for (const key of ['path', 'linkpath', 'size', 'hdrcharset', 'GNU.sparse.name', 'SCHILY.xattr.user.x'])
+      expect((await refusal([pax({ [key]: 'x' }, 'g'), { path: 'y' }])).code).toBe('unsupported');
+  });
+
+  test('are capped for one entry, in one piece or in many', async () => {
+    const big = 'v'.repeat(TAR_EXTENSION_BYTES / 2);
+    expect(await told([pax({ comment: big }), { path: 'x' }, pax({ comment: big }), { path: 'y' }])).toEqual([
+      '0 x',
+      '0 y',
+    ]);
+    expect((await refusal([pax({ comment: big }), pax({ comment: big }), { path: 'x' }])).code).toBe(
+      'limit-exceeded',
+    );
+    const small = Array.from({ length: TAR_EXTENSION_BYTES / 512 }, () => pax({ comment: '' }));
+    expect((await refusal([...small, { path: 'x' }])).code).toBe('limit-exceeded');
+    const lie = raw({ path: 'x', typeFlag: 'x', size: TAR_EXTENSION_BYTES + 1 });
+    expect((await refusal([lie])).code).toBe('limit-exceeded');
+  });
+
+  test('that nothing follows are refused', async () => {
+    expect((await refusal([{ path: 'x' }, pax({ path: 'y' })])).message).toContain(
+      'in the middle of an entry',
+    );
+  });
+});
+
+describe('damage', () => {
+  test('a wrong checksum, at the start and behind good entries', async () => {
+    const tar = writeTar(ORDINARY);
+    const broken = Buffer.from(tar);
+    broken[0] = 1;
+    expect((await failureOf(filterTar(broken))).message).toContain('damaged (wrong checksum');
+    expect((await refusal([...ORDINARY, { raw: Buffer.alloc(512, 'x') }])).code).toBe('layer-invalid');
+    expect((await failureOf(filterTar(Buffer.from('<html>'.repeat(300))))).code).toBe('layer-invalid');
+  });
+
+  test('an entry behind a zero block', async () => {
+    expect((await refusal([{ path: 'x' }, { raw: Buffer.alloc(512) }, { path: 'y' }])).message).toContain(
+      'behind its end-of-archive marker',
+    );
+  });
+
+  test('cut off anywhere but between two entries, it is refused; and it never has an end of archive', async () => {
+    const entries: Entries = [
+      { path: 'x', content: 'x'.repeat(600) },
+      pax({ path: 'p' }),
+      { path: 'y', content: 'y' },
+    ];
+    const tar = writeTar(entries, { end: false });
+    const boundaries = new Set([0, 1536, tar.length]);
+    for (let length = 0; length <= tar.length; length += 32) {
+      const result = filterTar(tar.subarray(0, length));
+      if (boundaries.has(length)) await result;
+      else expect((await failureOf(result)).message).toContain('ends in the middle of an entry');
+    }
+  });
+});
+
+describe('chunks', () => {
+  const all: Entries = [
+    ...ORDINARY,
+    { path: '/abs', content: 'x'.repeat(3000) },
+    { path: 'dev/null', type: 'char' },
+    { path: 'a/.wh.b', content: 'not empty' },
+    { path: 'etc/z', type: 'hardlink', target: 'etc/hard' },
+    { path: 'low', type: 'hardlink', target: 'lower' },
+    pax({ comment: 'c'.repeat(5000) }),
+    { path: 'commented', content: 'x'.repeat(512) },
+  ];
+
+  test('however the tar is cut, the same comes out and is recorded', async () => {
+    const tar = writeTar(all);
+    const whole = await filterTar(tar);
+    const same = async (chunks: Uint8Array[]): Promise<void> => {
+      const { output, records } = await filterTar(tar, chunks);
+      expect(output.equals(whole.output)).toBe(true);
+      expect(records).toEqual(whole.records);
+    };
+    for (const size of [1, 7, 511, 512, 513, 1024, 10_000]) await same(slices(tar, size));
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.nat(tar.length), { maxLength: 40 }), (places) => same(cut(tar, places))),
+      { numRuns: 60 },
+    );
+  });
+
+  test('a large extension in tiny pieces costs no more than in one', async () => {
+    const tar = writeTar([pax({ comment: 'c'.repeat(TAR_EXTENSION_BYTES - 2000) }), { path: 'x' }]);
+    // Copied anew for each piece it would be 20 GiB.
+    expect((await filterTar(tar, slices(tar, 24))).records).toEqual([{ kind: 'file', path: 'x' }]);
+  });
+});
+
+test('any bytes at all end in a tar or in an error of ours', async () => {
+  const block = fc.oneof(
+    fc.uint8Array({ minLength: 512, maxLength: 512 }),
+    fc
+      .tuple(fc.constantFrom(...'01234567xgLKS'), fc.string({ maxLength: 12 }), fc.nat(1500))
+      .map(([typeFlag, path, size]) => raw({ path, typeFlag, size, target: 'x' }).raw),
+    fc.constant(Buffer.alloc(512)),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(block, { maxLength: 6 }), async (blocks) => {
+      const result = filterTar(Buffer.concat(blocks));
+      await result.then(
+        ({ output }) => readTar(output),
+        () => failureOf(result),
+      );
+    }),
+    { numRuns: 300 },
+  );
+});
