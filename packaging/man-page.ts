@@ -39,7 +39,8 @@ function leafCommands(command: Command): Command[] {
 
 function commandLines(command: Command): string[] {
   const names: string[] = [];
-  for (let at: Command | null = command; at !== null && at.parent !== null; at = at.parent) names.unshift(at.name());
+  for (let at: Command | null = command; at !== null && at.parent !== null; at = at.parent)
+    names.unshift(at.name());
   const given = command.registeredArguments
     .map((argument) => ` \\fI${argument.name().toUpperCase()}\\fR`)
     .join('');

@@ -94,7 +94,7 @@ function restartedSince(first: Look | undefined, now: Look): Judgement | undefin
   const isSame =
     Number(now['NRestarts'] ?? 0) <= Number(first['NRestarts'] ?? 0) &&
     (now['InvocationID'] === first['InvocationID'] || now['ActiveState'] !== 'active');
-  return isSame ? undefined : { failed: `it was restarted: ${describeEnd(now)}` };
+  return isSame ? undefined : { failed: `systemd had to restart it: ${describeEnd(now)}` };
 }
 
 /** systemd.service(5), "Result": exit-code, signal, core-dump, timeout, oom-kill, start-limit-hit… */

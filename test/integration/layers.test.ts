@@ -1,0 +1,179 @@
+/** Stacks of layers, imported and checked out by us; umoci is the judge, and where it differs, the image specification. */
+import { existsSync, lstatSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { useTempFolder } from '../fixtures/temp-folder.ts';
+import type { LayerSpec, TarEntry } from '../fixtures/image-builder.ts';
+import { imageOf, unpackByUmoci, unpackByUs, type Entries } from './layers-setup.ts';
+import { describeTree, hardLinkGroups } from './tree.ts';
+
+const folder = useTempFolder();
+
+const dir = (path: string, more: Partial<TarEntry> = {}): TarEntry => ({ path, type: 'dir', ...more });
+const file = (path: string, content = path, more: Partial<TarEntry> = {}): TarEntry => ({
+  path,
+  content,
+  ...more,
+});
+const link = (path: string, target: string): TarEntry => ({ path, type: 'symlink', target });
+const hard = (path: string, target: string): TarEntry => ({ path, type: 'hardlink', target });
+const gone = (path: string): TarEntry => ({ path, type: 'whiteout' });
+const opaque = (path: string): TarEntry => ({ path, type: 'opaque' });
+
+/** VFS_CAP_REVISION_2, effective, cap_net_raw: capabilities(7). */
+const CAPABILITY = Buffer.from('0100000200200000000000000000000000000000', 'hex');
+const LONG = 'n'.repeat(255);
+const BASE: Entries = [
+  dir('etc'),
+  file('etc/a'),
+  file('etc/b'),
+  dir('etc/sub'),
+  file('etc/sub/c'),
+  file('top'),
+];
+
+/** Each is what umoci makes of it, entry for entry. */
+const STACKS: Readonly<Record<string, readonly (Entries | LayerSpec)[]>> = {
+  'one layer of every type': [
+    [...BASE, link('l', 'etc/a'), link('dangling', '/nowhere'), hard('h', 'etc/a'), file('empty', '')],
+  ],
+  'modes and owners': [
+    [
+      dir('closed', { mode: 0, uid: 1, gid: 2 }),
+      file('closed/x', 'x', { mode: 0, uid: 3, gid: 4 }),
+      dir('read-only', { mode: 0o555 }),
+      file('read-only/x'),
+      dir('tmp', { mode: 0o1777 }),
+      dir('group', { mode: 0o2775, gid: 50 }),
+      file('su', 'su', { mode: 0o4755 }),
+      file('sg', 'sg', { mode: 0o2711, uid: 8, gid: 9 }),
+      file('far', 'far', { uid: 3_000_000, gid: 4_000_000 }),
+      link('l', 'su'),
+      { ...link('owned', 'su'), uid: 12, gid: 13 },
+    ],
+  ],
+  'extended attributes and capabilities': [
+    [
+      file('ping', 'ping', { mode: 0o755, xattrs: { 'security.capability': CAPABILITY } }),
+      file('x', 'x', {
+        xattrs: { 'user.text': 'päx', 'user.binary': Buffer.from([0, 1, 255]), 'user.empty': '' },
+      }),
+      file('t', 't', { xattrs: { 'trusted.t': 'secret' } }),
+      dir('d', { xattrs: { 'user.d': 'folder' } }),
+      file('same', 'ping', { mode: 0o755 }),
+    ],
+    [file('y', 'x', { xattrs: { 'user.text': 'other' } }), hard('z', 'y')],
+  ],
+  'names that are long, odd, and in every script': [
+    [
+      file(LONG),
+      file(`${'d'.repeat(200)}/${'e'.repeat(200)}/${LONG}`),
+      file(`gnu/${'g'.repeat(180)}`, 'g', { longNames: 'gnu' }),
+      { ...link('to-long', `${'t'.repeat(300)}/x`), longNames: 'gnu' },
+      file('日本語/naïve/🐧'),
+      file('with space/tab\there/new\nline'),
+      file('"quotes"/\\backslash/*?[]'),
+      file('-dash/--help'),
+      file('...'),
+      file('.hidden'),
+    ],
+  ],
+  'a changed file, an added one, a removed one': [BASE, [file('etc/a', 'new'), file('etc/d'), gone('etc/b')]],
+  'a whiteout of a folder': [BASE, [gone('etc/sub')]],
+  'a whiteout and the folder anew': [BASE, [gone('etc'), dir('etc', { mode: 0o700 }), file('etc/new')]],
+  'a whiteout behind the file that it would hide': [BASE, [file('etc/a', 'new'), gone('etc/a')]],
+  'a whiteout of what is not there': [BASE, [gone('etc/none'), gone('none/at/all')]],
+  'whiteouts of a link, and of a name in a folder that a link stands for': [
+    [...BASE, link('l', 'etc'), link('m', '/etc')],
+    [gone('l'), gone('m/a')],
+  ],
+  'whiteouts of names that begin with a dot': [
+    [file('a/.x'), file('a/..y'), file('a/...')],
+    [gone('a/.x'), gone('a/...')],
+  ],
+  'an opaque folder': [BASE, [opaque('etc'), file('etc/new')]],
+  'an opaque folder whose marker comes last': [
+    BASE,
+    [file('etc/new'), file('etc/a', 'again'), opaque('etc')],
+  ],
+  'an opaque folder with subfolders of both layers': [
+    BASE,
+    [dir('etc/sub', { mode: 0o711 }), file('etc/sub/new'), opaque('etc')],
+  ],
+  'an opaque root': [BASE, [opaque('.'), file('only')]],
+  'an opaque folder that is new': [BASE, [dir('new'), opaque('new'), file('new/x')]],
+  'an opaque folder in the base': [[opaque('etc'), file('etc/x')]],
+  'a folder in place of a file': [BASE, [dir('top'), file('top/x')]],
+  'a file in place of a folder': [BASE, [file('etc/sub', 'file')]],
+  'a file in place of a folder with much in it': [BASE, [file('etc', 'file')]],
+  'a link in place of a folder': [BASE, [link('etc/sub', '..')]],
+  'a folder in place of a link': [
+    [...BASE, link('l', 'etc')],
+    [dir('l'), file('l/x')],
+  ],
+  'a file in place of a link': [[...BASE, link('l', 'etc/a')], [file('l', 'file')]],
+  'a link in place of a file, and of a link': [
+    [...BASE, link('l', 'a')],
+    [link('top', 'etc/a'), link('l', 'b')],
+  ],
+  'three times the other type': [[file('x')], [dir('x'), file('x/y')], [link('x', 'z')], [file('x', 'end')]],
+  'entries below a link of the layer below': [
+    [dir('run'), dir('var'), link('var/run', '/run')],
+    [file('var/run/x'), file('var/run/lock/y')],
+  ],
+  'entries below a relative link, a chain of links, and a link that leaves the root': [
+    [...BASE, link('r', 'etc'), link('c', 'r'), link('o', '../../../etc')],
+    [file('r/1'), file('c/2'), file('o/3'), gone('o/b')],
+  ],
+  'entries below links below links': [
+    [dir('a/real'), link('a/l', 'real'), dir('a/real/deep'), link('a/real/m', 'deep')],
+    [file('a/l/m/x'), file('a/l/y'), dir('a/l/m/z', { mode: 0o700 })],
+  ],
+  'entries below a link whose target is not there yet': [[link('l', 'made/by/need')], [file('l/x')]],
+  'a file in place of a folder, behind a link': [[...BASE, link('l', 'etc')], [file('l/sub', 'file now')]],
+  'hard links to files of the layer below': [
+    BASE,
+    [hard('h1', 'etc/a'), hard('h2', 'h1'), hard('new/h3', 'etc/sub/c'), hard('etc/b', 'etc/a')],
+  ],
+  'a hard link over a folder, and one below a link': [
+    [...BASE, link('l', 'etc')],
+    [hard('etc/sub', 'top'), hard('l/h', 'top')],
+  ],
+  'hard links in chains, and to a link': [
+    [file('x'), hard('y', 'x'), hard('z', 'y'), link('s', 'x'), hard('t', 's'), hard('d/w', './z')],
+  ],
+  'an empty layer between others': [BASE, [], [file('etc/a', 'new')]],
+  'a layer of only its root': [BASE, [dir('./')], [file('etc/a', 'new')]],
+  'the root’s own mode and owner': [[dir('./', { mode: 0o711, uid: 5, gid: 6 }), ...BASE]],
+  'the root’s mode, changed above': [BASE, [dir('./', { mode: 0o750 })], [file('x')]],
+  'a folder’s mode and owner, changed above': [
+    BASE,
+    [dir('etc', { mode: 0o700, uid: 7, gid: 8 })],
+    [dir('etc/sub', { mode: 0o1770, gid: 3 }), file('etc/sub/new')],
+  ],
+  'folders that the layer above only passes through': [
+    [dir('a', { mode: 0o700, uid: 1, gid: 2 }), dir('a/b', { mode: 0o711 })],
+    [file('a/b/c/d')],
+  ],
+  'missing parents': [[file('a/b/c'), dir('d/e/f', { mode: 0o700 }), link('g/h', 'i')]],
+  'the same layer twice, with one between them': [BASE, [gone('etc/a'), file('top', 'changed')], BASE],
+  'the same path twice': [
+    [file('x', 'first'), file('x', 'second'), dir('d', { mode: 0o700 }), dir('d', { mode: 0o711 })],
+  ],
+  'absolute names and such with dots': [[file('/abs/x'), file('./a/./b'), file('a//c'), file('a/../d')]],
+  'plain tar, gzip and zstd': [
+    { entries: BASE, compression: 'none' },
+    { entries: [file('etc/a', 'gzip')], compression: 'gzip' },
+  ],
+  'identical files of different owners and modes': [
+    [file('a', 'same'), file('b', 'same', { uid: 1 }), file('c', 'same', { mode: 0o755 }), file('d', 'same')],
+  ],
+};
+
+describe('what umoci unpacks is what we check out', () => {
+  test.each(Object.entries(STACKS))('%s', async (_name, layers) => {
+    const image = imageOf(layers);
+    const expected = describeTree(unpackByUmoci(folder(), image));
+    expect(describeTree(await unpackByUs(folder(), image))).toEqual(expected);
+  });
+});
