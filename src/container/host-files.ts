@@ -7,6 +7,7 @@ import { createReadStream } from 'node:fs';
 import { posix } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { AtomicError, messageOf } from '../errors.ts';
+import type { HostFile } from '../host/ports.ts';
 import { EXPORT_FILE_BYTES } from '../limits.ts';
 import type { ExportsManifest } from './exports-manifest.ts';
 import { parseHostPath, renamePath } from './host-files/host-path.ts';
@@ -28,19 +29,8 @@ export interface HostFilesInput {
   readonly hostChecksum: (path: string) => Promise<string | undefined>;
 }
 
-/** Fits HostFile of the host's ports. */
-export interface PlannedHostFile {
-  readonly path: string;
-  readonly kind: 'file' | 'symlink' | 'directory';
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  /** Absolute, below `place`. */
-  readonly source?: string;
-  /** A rendered template, in place of `source`. */
-  readonly content?: string;
-  readonly target?: string;
-  readonly link: boolean;
+/** `source` is absolute, below `place`; `content` is a rendered template, in place of it. */
+export interface PlannedHostFile extends HostFile {
   /** As `info` keeps it: sha256 of a file, or of the file that a link points to; "0" for folders and broken links. */
   readonly checksum: string;
 }

@@ -1,5 +1,5 @@
 import type { ProgressEvent } from '../../events.ts';
-import { formatBytes } from './sizes.ts';
+import { formatSize } from '../../app/format-size.ts';
 
 type LayerEvent = Extract<ProgressEvent, { event: 'layer' }>;
 
@@ -53,10 +53,10 @@ export class LayerBoard {
 function formatRow({ event, startedAt }: Row): string {
   const { digest, state, bytes, total } = event;
   const name = digest.slice(digest.indexOf(':') + 1, digest.indexOf(':') + 13);
-  if (state === 'present') return `${name}  already there (${formatBytes(total)})`;
-  if (state === 'done') return `${name}  done (${formatBytes(total)})`;
+  if (state === 'present') return `${name}  already there (${formatSize(total)})`;
+  if (state === 'done') return `${name}  done (${formatSize(total)})`;
   const filled = total === 0 ? BAR_CELLS : Math.min(BAR_CELLS, Math.floor((bytes / total) * BAR_CELLS));
   const seconds = Math.max(0.001, (Date.now() - startedAt) / 1000);
   const bar = '#'.repeat(filled).padEnd(BAR_CELLS, '.');
-  return `${name}  [${bar}] ${formatBytes(bytes)} of ${formatBytes(total)}, ${formatBytes(Math.round(bytes / seconds))}/s`;
+  return `${name}  [${bar}] ${formatSize(bytes)} of ${formatSize(total)}, ${formatSize(Math.round(bytes / seconds))}/s`;
 }

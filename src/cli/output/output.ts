@@ -7,7 +7,7 @@ import type { ProgressEvent } from '../../events.ts';
 import { escapeControls } from './escape.ts';
 import { HINTS } from './hints.ts';
 import { LayerBoard } from './layer-board.ts';
-import { formatBytes } from './sizes.ts';
+import { formatSize } from '../../app/format-size.ts';
 
 export interface OutputOptions {
   readonly json: boolean;
@@ -90,7 +90,7 @@ export class Output {
     if (this.options.quiet) return;
     if (this.#board !== undefined) this.#board.update(event);
     else if (event.state === 'started')
-      this.#told(`Copying blob ${event.digest} (${formatBytes(event.total)})`);
+      this.#told(`Copying blob ${event.digest} (${formatSize(event.total)})`);
     else if (event.state === 'present') this.#told(`Blob ${event.digest} is already there`);
   }
 
