@@ -45,9 +45,14 @@ export function trashPath(app: App, name: ContainerName, what: string): string {
 }
 
 export function containerLockPath(app: App, name: ContainerName): string {
-  return join(ownFolder(app, 'locks'), `container-${name}`);
+  return join(lockFolder(app), `container-${name}`);
 }
 
 export function storeLockPath(app: App): string {
-  return join(ownFolder(app, 'locks'), 'store');
+  return join(lockFolder(app), 'store');
+}
+
+/** Locks die with their process, so their files need not outlive the boot; each place of checkouts has its own. */
+function lockFolder(app: App): string {
+  return join(app.paths.runDirectory, 'atomic-ts', app.paths.checkouts.slice(1).replaceAll('/', '-'));
 }

@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { AtomicError } from '../errors.ts';
 import { importLayers } from '../copy/import.ts';
 import { readImage, resolveManifest, type ResolvedManifest } from '../copy/resolve.ts';
@@ -8,6 +9,7 @@ import { withTag } from '../store/names.ts';
 import type { StoredImage } from '../store/image-store.ts';
 import { openSource, type OpenOptions } from '../transport/open.ts';
 import type { App } from './context.ts';
+import { storeLockPath } from './layout.ts';
 
 /** How a registry is spoken to, as options of a command give it. */
 export interface RegistryAccess {
@@ -25,9 +27,13 @@ export interface PulledImage {
   readonly layersFetched: number;
 }
 
-/** Reads an image as it was typed; says which way `oci:NAME` was taken. */
+/** Reads an image as it was typed; a path becomes absolute, since it is kept for later updates. */
 export function readReference(text: string): ImageReference {
-  return parseReference(text, (path) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false);
+  const reference = parseReference(
+    text,
+    (path) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false,
+  );
+  return 'path' in reference ? { ...reference, path: resolve(reference.path) } : reference;
 }
 
 export function platformOf(app: App): Platform {
@@ -49,14 +55,11 @@ export function openOptions(app: App, access: RegistryAccess): OpenOptions {
  * Brings an image into the store, or finds that it is there: then only its manifest was asked for.
  * @throws AtomicError of the transport, the engine and the store
  */
-export async function pullImage(
-  app: App,
-  reference: ImageReference,
-  access: RegistryAccess,
-): Promise<PulledImage> {
-  tellReading(app, reference);
+export async function pullImage(app: App, text: string, access: RegistryAccess): Promise<PulledImage> {
+  const reference = readReference(text);
+  tellReading(app, text, reference);
   const { source, imageName } = await openSource(reference, openOptions(app, access));
-  const lock = await app.locks.acquire(storeLock(app), 'shared', app.lockWaitMs);
+  const lock = await app.locks.acquire(storeLockPath(app), 'shared', app.lockWaitMs);
   try {
     const platform = platformOf(app);
     const resolved = await resolveManifest(source, platform, digestOfReference(reference));
@@ -90,16 +93,20 @@ export async function pullImage(
   }
 }
 
-function storeLock(app: App): string {
-  return `${app.paths.checkouts}/.atomic-ts/locks/store`;
-}
-
-function tellReading(app: App, reference: ImageReference): void {
+/** Says how a name was taken that can be taken in two ways. */
+function tellReading(app: App, text: string, reference: ImageReference): void {
+  const tell = (sentence: string): void => app.report({ event: 'notice', text: sentence });
+  if (/^oci:[^./]/.test(text)) {
+    tell(
+      reference.transport === 'oci'
+        ? `\`${text}\` is taken for the layout folder ${reference.path}`
+        : `\`${text}\` is taken for an image in a registry: there is no such folder`,
+    );
+  }
   if (reference.transport === 'docker' && !reference.image.qualified) {
-    app.report({
-      event: 'notice',
-      text: `The image \`${reference.image.given}\` is not fully qualified: it is pulled from ${reference.image.domain}`,
-    });
+    tell(
+      `The image \`${reference.image.given}\` is not fully qualified: it is pulled from ${reference.image.domain}`,
+    );
   }
 }
 
@@ -133,8 +140,7 @@ export async function findOrPull(
     const known = await app.store.find(reference.image.given);
     if (known !== undefined) return known;
   }
-  const { image } = await pullImage(app, reference, access);
-  return image;
+  return (await pullImage(app, text, access)).image;
 }
 
 /** @throws AtomicError `image-not-found` */

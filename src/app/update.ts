@@ -17,7 +17,7 @@ import { getContainer, requirePlace, type Container } from './containers.ts';
 import { hostSideOf } from './install.ts';
 import { deploymentPath, otherSlot } from './layout.ts';
 import { planSwitch } from './plan-change.ts';
-import { findOrPull, imageNotInStore, pullImage, readReference, type RegistryAccess } from './pull-image.ts';
+import { findOrPull, imageNotInStore, pullImage, type RegistryAccess } from './pull-image.ts';
 import { displayName, stageDeployment } from './stage-deployment.ts';
 
 export interface UpdateRequest {
@@ -71,7 +71,7 @@ async function chooseImage(app: App, { current }: Container, request: UpdateRequ
   const { image, source } = current.info;
   // An image whose name holds a digest can have no newer one.
   if (request.pull && !image.includes('@')) {
-    return (await pullImage(app, readReference(source ?? image), request.access)).image;
+    return (await pullImage(app, source ?? image, request.access)).image;
   }
   const stored = await app.store.find(image);
   if (stored === undefined) throw imageNotInStore(image);

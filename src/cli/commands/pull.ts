@@ -1,4 +1,4 @@
-import { pullImage, readReference } from '../../app/pull-image.ts';
+import { pullImage } from '../../app/pull-image.ts';
 import { openApp, readAccess, requireOstree, type CommandContext, type RegistryFlags } from './context.ts';
 
 export async function runPull(
@@ -11,7 +11,7 @@ export async function runPull(
     image: stored,
     changed,
     layersFetched,
-  } = await pullImage(await openApp(context), readReference(image), readAccess(flags));
+  } = await pullImage(await openApp(context), image, readAccess(flags));
   const { name, digest } = stored;
   context.output.result({ image: name, digest, changed, layersFetched }, [
     changed ? `Pulled ${name} (${digest})` : `${name} is up to date (${digest})`,

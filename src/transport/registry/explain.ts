@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http';
-import { AtomicError, type ErrorCode } from '../../errors.ts';
+import { AtomicError, isAtomicError, type ErrorCode } from '../../errors.ts';
 import { isRecord } from '../../image/json.ts';
 import { ConnectionFailure, isTlsFailure, isWithoutTls, StatusFailure } from './failure.ts';
 import { readRetryAfter } from './retry.ts';
@@ -21,6 +21,8 @@ export interface Task {
  */
 export function explain(error: unknown, task: Task): unknown {
   if (task.signal?.aborted === true) {
+    // Whoever gave the signal said why, and the exit status depends on it.
+    if (isAtomicError(task.signal.reason)) return task.signal.reason;
     return new AtomicError('interrupted', `Interrupted while trying to ${task.text}`, { cause: error });
   }
   if (error instanceof StatusFailure) return explainStatus(error, task);

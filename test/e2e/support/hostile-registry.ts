@@ -66,6 +66,7 @@ add('limited', status(429, { 'retry-after': '1' }), 'manifests/', 2);
 add('always-limited', status(429, { 'retry-after': '0' }, 'slow down'), 'manifests/');
 add('wrong-bytes', { kind: 'wrong-bytes' }, 'blobs/');
 add('truncated', { kind: 'short', after: 1000 }, 'blobs/');
+add('silent', { kind: 'silent' }, 'manifests/');
 add('stalled', { kind: 'stall', after: 100_000 }, 'blobs/');
 addImage('cut-gzip', cutGzip());
 const elsewhere = buildImage({ ...spec, layers: [], platform: { os: 'linux', architecture: 'mips64le' } });

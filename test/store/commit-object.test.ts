@@ -1,0 +1,48 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { isAtomicError } from '../../src/errors.ts';
+import { parseCommitMetadata } from '../../src/store/commit-object.ts';
+
+/** `ostree commit --add-metadata-string=a.b=text --add-metadata-string=empty=` of ostree 2022.7. */
+const COMMIT = Buffer.from(
+  '612e6200000000007465787400007304656d70747900000000007306101c000000000000000000006e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d446a0ef11b7cc167f3b603e585c7eeeeb675faa412d5ec73f62988eb0b6c548848201f1e1e1e',
+  'hex',
+);
+
+test('the strings of a commit that ostree wrote', () => {
+  expect(parseCommitMetadata(COMMIT, 'x')).toEqual(
+    new Map([
+      ['a.b', 'text'],
+      ['empty', ''],
+    ]),
+  );
+});
+
+test('any bytes are metadata or an error of ours, and never anything else', () => {
+  const damaged = fc
+    .array(fc.tuple(fc.nat(COMMIT.length - 1), fc.nat(255)), { maxLength: 6 })
+    .map((changes) => {
+      const bytes = Buffer.from(COMMIT);
+      for (const [at, byte] of changes) bytes[at] = byte;
+      return bytes;
+    });
+  const cutOff = fc.nat(COMMIT.length).map((length) => COMMIT.subarray(0, length));
+  const any = fc.uint8Array({ maxLength: 400 }).map((bytes) => Buffer.from(bytes));
+  fc.assert(
+    fc.property(fc.oneof(damaged, cutOff, any), (bytes) => {
+      try {
+        for (const [key, value] of parseCommitMetadata(bytes, 'x'))
+          expect(`${typeof key} ${typeof value}`).toBe('string string');
+      } catch (error) {
+        expect(isAtomicError(error, 'store-invalid')).toBe(true);
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test('an object that is none says which, and how to check', () => {
+  expect(() => parseCommitMetadata(Buffer.alloc(0), 'the commit abc')).toThrow(
+    'the commit abc is not a commit object of ostree',
+  );
+});
