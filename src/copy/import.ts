@@ -127,6 +127,8 @@ async function importOne(
   const { digest, size: total } = descriptor;
   report({ event: 'layer', digest, state: 'started', bytes: 0, total });
   const bytes = await source.getBlob(descriptor);
+  // Given up with an error before the store listens; the store tells of it when it reads.
+  bytes.on('error', () => undefined);
   const giveUp = (): void => void bytes.destroy(stop.reason instanceof Error ? stop.reason : undefined);
   stop.addEventListener('abort', giveUp);
   try {

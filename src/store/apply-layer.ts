@@ -2,10 +2,11 @@
  * What a layer does to the tree below it, apart from putting its own files there: see checkout.ts.
  * Paths are clean, relative to the tree's root, which is the empty string.
  */
-import { chmodSync, linkSync, lchownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, linkSync, lchownSync, readdirSync, rmSync } from 'node:fs';
 import { AtomicError } from '../errors.ts';
 import type { LayerRecord } from '../stream/tar/recorder.ts';
 import { baseOf, parentOf } from '../stream/tar/path.ts';
+import { makeDirectoryInTree } from '../tree/make-directory.ts';
 import { lstatIfThere, resolveInTree } from '../tree/resolve.ts';
 import { readLayerIndex } from './layer-index.ts';
 
@@ -85,24 +86,10 @@ function linkToLower(root: string, { path, target }: LowerLink): void {
       `the hard link ${JSON.stringify(path)} points at ${JSON.stringify(target)}, which is no file of this image`,
     );
   }
-  const place = join(makeDirectory(root, parentOf(path)), baseOf(path));
+  const place = join(makeDirectoryInTree(root, parentOf(path)), baseOf(path));
   if (place === source) return;
   rmSync(`${root}/${place}`, { recursive: true, force: true });
   linkSync(`${root}/${source}`, `${root}/${place}`);
-}
-
-/** A folder that need not be there, where its path leads inside the root: what is no folder on the way makes room for one. */
-function makeDirectory(root: string, path: string): string {
-  const place = resolveInTree(root, path);
-  let here = '';
-  for (const part of place === '' ? [] : place.split('/')) {
-    here = join(here, part);
-    const stats = lstatIfThere(`${root}/${here}`);
-    if (stats?.isDirectory() === true) continue;
-    if (stats !== undefined) rmSync(`${root}/${here}`);
-    mkdirSync(`${root}/${here}`, { mode: 0o755 });
-  }
-  return place;
 }
 
 async function readOutline(index: string): Promise<LayerOutline> {
@@ -215,7 +202,7 @@ class Places {
         `a layer has entries below the symbolic link ${JSON.stringify(path)}`,
       );
     }
-    const target = makeDirectory(this.#root, here);
+    const target = makeDirectoryInTree(this.#root, here);
     this.#known.set(path, target);
     this.redirects.push({ from: path, to: target });
   }

@@ -41,13 +41,7 @@ export class Journal {
     await files.makeDirectory(folder, 0o700);
     // One that was cut off in its first line stands for a transaction that had not begun.
     if ((await readJournal(path, files)) === undefined) await files.remove(path);
-    try {
-      const file = await files.createJournal(path);
-      const journal = new Journal(path, files, file);
-      await file.append(`${JSON.stringify({ journal: VERSION, pid: process.pid, ...plan })}\n`);
-      await files.syncDirectory(folder);
-      return journal;
-    } catch (error) {
+    const file = await files.createJournal(path).catch((error: unknown) => {
       if (!isAtomicError(error, 'file-exists')) throw error;
       throw new AtomicError(
         'journal-open',
@@ -57,6 +51,16 @@ export class Journal {
           hint: 'Run the command again: it undoes the earlier change first.',
         },
       );
+    });
+    try {
+      await file.append(`${JSON.stringify({ journal: VERSION, pid: process.pid, ...plan })}\n`);
+      await files.syncDirectory(folder);
+      return new Journal(path, files, file);
+    } catch (error) {
+      // A first line that is not whole counts as none, if the file cannot be removed either.
+      await file.close();
+      await files.remove(path).catch(() => false);
+      throw error;
     }
   }
 

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, writeFileSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseDigest } from '../../src/image/digest.ts';
 import { indexPath, LayerIndexWriter, readLayerIndex } from '../../src/store/layer-index.ts';
@@ -86,7 +86,7 @@ describe('a layer index', () => {
     writer.write({ kind: 'file', path: 'x' });
     expect(existsSync(path())).toBe(false);
     rmSync(dirname(path()), { recursive: true });
-    await expect(writer.publish()).rejects.toThrow();
+    await expect(writer.publish()).rejects.toThrow('ENOENT');
     await writer.discard();
   });
 

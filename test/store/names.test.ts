@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseDigest } from '../../src/image/digest.ts';
 import { blobRef, decodeImageRef, imageRef, isBlobRef, withTag } from '../../src/store/names.ts';

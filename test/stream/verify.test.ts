@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { digestFromHex } from '../../src/image/digest.ts';
 import { digestOf, verifyBytes, VerifyStream } from '../../src/stream/verify.ts';

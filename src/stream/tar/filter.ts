@@ -5,7 +5,7 @@ import type { EntryExtensions } from './entry-fields.ts';
 import { normaliseEntry, type EntryVerdict } from './entry.ts';
 import { BLOCK_BYTES, isZeroBlock, paddedSize, parseHeader, type TarHeader } from './header.ts';
 import type { LayerRecorder } from './recorder.ts';
-import { parsePax, type PaxRecords } from './pax.ts';
+import { checkGlobal, parsePax } from './pax.ts';
 
 const NO_EXTENSIONS: EntryExtensions = {
   blocks: [],
@@ -214,22 +214,6 @@ export class LayerFilter extends Transform {
     return new AtomicError('layer-invalid', `${this.#what} is not a valid tar: it ${found}`, {
       hint: 'Push the image again; if it stays, rebuild it.',
     });
-  }
-}
-
-/** A global header may carry comments and times; one that would rename or resize what follows is refused. */
-function checkGlobal(records: PaxRecords, what: string): void {
-  for (const [key] of records) {
-    if (
-      /^(?:path|linkpath|size|hdrcharset|GNU\.sparse|SCHILY\.(?:xattr|acl|realsize)|LIBARCHIVE\.xattr)/.test(
-        key,
-      )
-    ) {
-      throw new AtomicError(
-        'unsupported',
-        `${what} has a global PAX header that sets ${JSON.stringify(key)}`,
-      );
-    }
   }
 }
 

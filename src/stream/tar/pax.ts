@@ -32,6 +32,22 @@ export function parsePax(body: Buffer, what: string): PaxRecords {
   return records;
 }
 
+/** A global header may carry comments and times; one that would rename or resize what follows is refused. */
+export function checkGlobal(records: PaxRecords, what: string): void {
+  for (const [key] of records) {
+    if (
+      /^(?:path|linkpath|size|hdrcharset|GNU\.sparse|SCHILY\.(?:xattr|acl|realsize)|LIBARCHIVE\.xattr)/.test(
+        key,
+      )
+    ) {
+      throw new AtomicError(
+        'unsupported',
+        `${what} has a global PAX header that sets ${JSON.stringify(key)}`,
+      );
+    }
+  }
+}
+
 /** The whole blocks of a PAX extended header for the entry that follows it. */
 export function formatPax(records: PaxRecords): Buffer {
   const body = Buffer.from(records.map(([key, value]) => formatRecord(key, value)).join(''), 'latin1');

@@ -72,8 +72,9 @@ function buildStage(host: Host, images: string, close: () => Promise<void>): Sta
     if (result.code !== 0) throw new Error(`${program} ${args.join(' ')}: ${show(result)}`);
     return result.stdout.trim();
   };
+  // By way of a shell, which tells of a program's end by a signal as of an exit status.
   const atomic: Stage['atomic'] = (args, options = {}) =>
-    host.exec('atomic-ts', [...args, ...settleOptions(args)], options);
+    host.exec('sh', ['-c', '"$@"; exit $?', 'sh', 'atomic-ts', ...args, ...settleOptions(args)], options);
   const succeed: Stage['succeed'] = async (...args) => {
     const result = await atomic(args);
     if (result.code !== 0) throw new Error(`atomic-ts ${args.join(' ')}: ${show(result)}`);
@@ -106,8 +107,9 @@ function buildStage(host: Host, images: string, close: () => Promise<void>): Sta
 }
 
 function settleOptions(args: readonly string[]): readonly string[] {
-  const command = args.filter((arg) => arg !== 'containers' && !arg.startsWith('-'))[0] ?? '';
-  return ['install', 'update', 'rollback'].includes(command) && !args.includes('--settle') ? SETTLE : [];
+  const command = args.find((arg) => arg !== 'containers' && !arg.startsWith('-')) ?? '';
+  const isGiven = args.some((arg) => arg.startsWith('--settle'));
+  return ['install', 'update', 'rollback'].includes(command) && !isGiven ? SETTLE : [];
 }
 
 async function startRegistry(stage: Stage): Promise<void> {
@@ -157,12 +159,22 @@ export function takeSnapshot(stage: Stage): Promise<string> {
       find var/lib/containers -mindepth 2 -path '*/.storage' -prune -o -path '*/.atomic-ts' -prune -o \\
         -path '*/rootfs/*' -prune -o -printf '%p %y %m %U:%G %l\\n'
       find var/lib/containers -path '*/.atomic-ts/*' ! -type d ! -path '*/locks/*' -print
-      find run run/runc run/crun var/lib -maxdepth 1 ! -path run/runc ! -path run/crun ! -path run/shm ! -path run/mount \\
+      find run run/runc run/crun var/lib -maxdepth 1 ! -path run/runc ! -path run/crun ! -path run/shm ! -path run/mount ! -path run/atomic-ts \\
         -printf '%p %y %m %U:%G\\n' 2>/dev/null || true
     } | LC_ALL=C sort
     find etc/systemd/system etc/tmpfiles.d var/lib/containers/*/ -maxdepth 2 -type f -exec sha256sum {} + | LC_ALL=C sort -k2
     systemctl list-units --all --no-legend --plain --type=service --state=loaded | awk '{ print $1, $3 }' |
       grep -Ev '^(systemd-|dbus|getty|user)' | LC_ALL=C sort`);
+}
+
+/** What is not as it was in a snapshot: lines that are gone with `-`, new ones with `+`; empty when nothing changed. */
+export async function listChanges(stage: Stage, before: string): Promise<string[]> {
+  const was = new Set(before.split('\n'));
+  const now = new Set((await takeSnapshot(stage)).split('\n'));
+  return [
+    ...[...was].filter((line) => !now.has(line)).map((line) => `- ${line}`),
+    ...[...now].filter((line) => !was.has(line)).map((line) => `+ ${line}`),
+  ];
 }
 
 /** The info of a container's deployment in use. */

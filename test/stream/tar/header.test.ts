@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   BLOCK_BYTES,
@@ -55,7 +55,7 @@ describe('parseHeader', () => {
 
   test('reads names that fill their fields to the last byte', () => {
     const name = 'n'.repeat(100);
-    const read = parseHeader(header({ path: Buffer.from(name), target: Buffer.from(`${name}`) }));
+    const read = parseHeader(header({ path: Buffer.from(name), target: Buffer.from(name) }));
     expect(read).toMatchObject({ path: name, linkPath: name });
     const prefix = Buffer.from('p'.repeat(155));
     expect(parseHeader(header({ path: Buffer.from(name), prefix }))?.path).toHaveLength(256);

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { baseOf, cleanPath, parentOf } from '../../../src/stream/tar/path.ts';
 

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BLOCK_BYTES, parseHeader } from '../../../src/stream/tar/header.ts';
 import { formatPax, parsePax } from '../../../src/stream/tar/pax.ts';

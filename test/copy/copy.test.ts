@@ -1,0 +1,140 @@
+import { PassThrough } from 'node:stream';
+import { describe, expect, test } from 'vitest';
+import { copyImage } from '../../src/copy/copy.ts';
+import { AtomicError } from '../../src/errors.ts';
+import type { ProgressEvent } from '../../src/events.ts';
+import { CONFIG_BYTES } from '../../src/limits.ts';
+import { buildImage, buildIndex, sha256, type BuiltImage } from '../fixtures/image-builder.ts';
+import { failureOf } from '../stream/collect.ts';
+import { bytesOf, FakeDestination, sourceOf, stuck, type FakeSource } from './fakes.ts';
+
+const AMD64 = { os: 'linux', architecture: 'amd64' };
+const never = new AbortController().signal;
+
+const imageOf = (count: number): BuiltImage =>
+  buildImage({ layers: Array.from({ length: count }, (_, i) => ({ entries: [{ path: `file${i}` }] })) });
+
+function copy(
+  source: FakeSource,
+  destination: FakeDestination,
+  signal = never,
+  events: ProgressEvent[] = [],
+): ReturnType<typeof copyImage> {
+  return copyImage(source, destination, AMD64, undefined, (event) => void events.push(event), signal);
+}
+
+describe('copyImage', () => {
+  test('copies blobs, then the manifest byte for byte, then commits', async () => {
+    const image = imageOf(3);
+    const destination = new FakeDestination();
+    const events: ProgressEvent[] = [];
+    expect(await copy(sourceOf(image), destination, never, events)).toEqual({
+      digest: image.digest,
+      copied: 4,
+      present: 0,
+    });
+    expect(destination.blobs).toEqual(image.blobs);
+    expect(destination.log.slice(-2)).toEqual([
+      `reference ${image.digest} ${image.mediaType} ${image.manifest.length}`,
+      'commit',
+    ]);
+    expect(events[0]).toEqual({ event: 'resolved', image: 'test:image', digest: image.digest, layers: 3 });
+    const done = events.filter((event) => event.event === 'layer' && event.state === 'done');
+    expect(done).toHaveLength(4);
+  });
+
+  test('copies the one image of an index that fits', async () => {
+    const [one, other] = [
+      imageOf(1),
+      buildImage({ layers: [], platform: { os: 'linux', architecture: 'arm64' } }),
+    ];
+    const destination = new FakeDestination();
+    expect((await copy(sourceOf(buildIndex([other, one])), destination)).digest).toBe(one.digest);
+    expect([...destination.blobs.keys()].sort()).toEqual([...one.blobs.keys()].sort());
+  });
+
+  test('leaves out what the destination has, and takes a blob that stands twice once', async () => {
+    const layer = { entries: [{ path: 'x' }] };
+    const image = buildImage({ layers: [layer, layer] });
+    const source = sourceOf(image);
+    const destination = new FakeDestination();
+    destination.blobs.set(image.configDigest, image.config);
+    expect(await copy(source, destination)).toMatchObject({ copied: 1, present: 1 });
+    expect(source.asked).toEqual([image.layers[0]?.descriptor.digest]);
+  });
+
+  test('refuses a config that is too large, before any blob', async () => {
+    const image = imageOf(1);
+    const text = image.manifest
+      .toString()
+      .replace(`"size":${image.config.length}`, `"size":${CONFIG_BYTES + 1}`);
+    const source = {
+      ...sourceOf(image),
+      getManifest: () => Promise.resolve({ bytes: Buffer.from(text), mediaType: '' }),
+    };
+    expect((await failureOf(copy(source, new FakeDestination()))).code).toBe('limit-exceeded');
+    expect(source.asked).toEqual([]);
+  });
+
+  test.each([
+    ['other bytes', 'digest-mismatch', (blob: Buffer) => bytesOf(Buffer.from(blob).fill(0, 0, 1))],
+    ['too many bytes', 'size-mismatch', (blob: Buffer) => bytesOf(blob, blob)],
+    ['too few bytes', 'size-mismatch', (blob: Buffer) => bytesOf(blob.subarray(1))],
+  ] as const)('a blob of %s is an error, and the manifest is not put', async (_name, code, bytes) => {
+    const image = imageOf(3);
+    const source = sourceOf(image);
+    const [, bad] = image.layers;
+    if (bad !== undefined) source.instead.set(bad.descriptor.digest, () => bytes(bad.blob));
+    const destination = new FakeDestination();
+    expect((await failureOf(copy(source, destination))).code).toBe(code);
+    expect(destination.log.filter((line) => !line.startsWith('blob'))).toEqual([]);
+    expect(bad !== undefined && destination.blobs.has(bad.descriptor.digest)).toBe(false);
+  });
+
+  test('a stream that breaks, or is closed without a word, is an error and no endless wait', async () => {
+    for (const error of [new AtomicError('stream-broken', 'line broke'), undefined]) {
+      const image = imageOf(1);
+      const source = sourceOf(image);
+      source.instead.set(image.configDigest, () => {
+        const stream = new PassThrough();
+        stream.write(image.config.subarray(0, 5));
+        setImmediate(() => stream.destroy(error));
+        return stream;
+      });
+      await expect(copy(source, new FakeDestination())).rejects.toThrow(error?.message);
+    }
+  });
+
+  test('a destination that refuses a blob ends the others and their connections', async () => {
+    const image = imageOf(2);
+    const source = sourceOf(image);
+    for (const digest of image.blobs.keys()) source.instead.set(digest, () => stuck(Buffer.from('x')));
+    const destination = new FakeDestination();
+    destination.refuse = new AtomicError('denied', 'no');
+    expect((await failureOf(copy(source, destination))).code).toBe('denied');
+    expect([...source.streams.values()].every((stream) => stream.destroyed)).toBe(true);
+    expect(source.asked.length).toBeLessThan(3);
+  });
+
+  test('an abort ends what is being copied and is thrown as it was, whatever it was', async () => {
+    for (const reason of [new AtomicError('interrupted', 'stop'), 'a text']) {
+      const image = imageOf(2);
+      const source = sourceOf(image);
+      for (const digest of image.blobs.keys()) source.instead.set(digest, () => stuck(Buffer.from('x')));
+      const controller = new AbortController();
+      const failed = copy(source, new FakeDestination(), controller.signal).catch((error: unknown) => error);
+      setImmediate(() => controller.abort(reason));
+      expect(await failed).toBe(reason);
+      expect([...source.streams.values()].every((stream) => stream.destroyed)).toBe(true);
+    }
+  });
+
+  test('the digest that was asked for is the one that is copied', async () => {
+    const image = imageOf(1);
+    const other = sha256(Buffer.from('x'));
+    const source = sourceOf(image);
+    source.manifests.set(other, { bytes: image.manifest, mediaType: '' });
+    const failed = copyImage(source, new FakeDestination(), AMD64, other, () => undefined, never);
+    expect((await failureOf(failed)).code).toBe('digest-mismatch');
+  });
+});

@@ -1,0 +1,296 @@
+import { getEventListeners } from 'node:events';
+import type { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { describe, expect, test } from 'vitest';
+import { importLayers, PARALLEL_LAYERS, type LayerStore, type PendingLayer } from '../../src/copy/import.ts';
+import type { ResolvedImage } from '../../src/copy/resolve.ts';
+import { readImage, resolveManifest } from '../../src/copy/resolve.ts';
+import { AtomicError } from '../../src/errors.ts';
+import type { ProgressEvent } from '../../src/events.ts';
+import type { Digest } from '../../src/image/digest.ts';
+import { buildImage, sha256, type BuiltImage, type LayerSpec } from '../fixtures/image-builder.ts';
+import { failureOf } from '../stream/collect.ts';
+import { sourceOf, stuck, type FakeSource } from './fakes.ts';
+
+const AMD64 = { os: 'linux', architecture: 'amd64' };
+const never = new AbortController().signal;
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+const layersOf = (count: number): LayerSpec[] =>
+  Array.from({ length: count }, (_, i) => ({ entries: [{ path: `file${i}` }] }));
+const digestsOf = (image: BuiltImage): Digest[] => image.layers.map(({ descriptor }) => descriptor.digest);
+
+async function resolve(image: BuiltImage): Promise<ResolvedImage> {
+  const source = sourceOf(image);
+  return readImage(source, await resolveManifest(source, AMD64, undefined), AMD64);
+}
+
+/** A store that keeps digests, and whose imports a test can hold and fail. */
+class FakeStore implements LayerStore {
+  readonly present = new Map<Digest, { readonly diffId: string | undefined }>();
+  readonly log: string[] = [];
+  readonly names = new Map<Digest, string>();
+  running = 0;
+  most = 0;
+  /** Awaited before an import is done; may throw. */
+  hold: (digest: Digest) => Promise<void> = () => Promise.resolve();
+  publishing: (digest: Digest) => Promise<void> = () => Promise.resolve();
+
+  constructor(image: BuiltImage) {
+    for (const [i, digest] of digestsOf(image).entries())
+      if (!this.names.has(digest)) this.names.set(digest, `${i}`);
+  }
+
+  findLayer(digest: Digest): Promise<{ readonly diffId: string | undefined } | undefined> {
+    return Promise.resolve(this.present.get(digest));
+  }
+
+  async importLayer(layer: {
+    readonly descriptor: { readonly digest: Digest; readonly size: number };
+    readonly diffId: Digest;
+    readonly bytes: Readable;
+    readonly onProgress: (bytes: number) => void;
+  }): Promise<PendingLayer> {
+    const { digest, size } = layer.descriptor;
+    const name = this.names.get(digest);
+    this.log.push(`begin ${name}`);
+    this.most = Math.max(this.most, ++this.running);
+    try {
+      await this.hold(digest);
+      await buffer(layer.bytes);
+      layer.onProgress(size);
+    } finally {
+      this.running--;
+    }
+    this.log.push(`imported ${name}`);
+    return {
+      devicesLeftOut: 1,
+      publish: async () => {
+        await this.publishing(digest);
+        this.present.set(digest, { diffId: layer.diffId });
+        this.log.push(`publish ${name}`);
+      },
+      discard: () => Promise.resolve(void this.log.push(`discard ${name}`)),
+    };
+  }
+}
+
+/** A promise that a test resolves or rejects. */
+function gate(): { wait: Promise<void>; open: () => void; fail: (error: Error) => void } {
+  let open = (): void => undefined;
+  let fail = (_error: Error): void => undefined;
+  const wait = new Promise<void>((resolve, reject) => {
+    open = resolve;
+    fail = reject;
+  });
+  return { wait, open, fail };
+}
+
+interface Setup {
+  readonly image: BuiltImage;
+  readonly source: FakeSource;
+  readonly store: FakeStore;
+  readonly events: ProgressEvent[];
+  readonly run: (signal?: AbortSignal) => ReturnType<typeof importLayers>;
+}
+
+async function setUp(layers: readonly LayerSpec[]): Promise<Setup> {
+  const image = buildImage({ layers });
+  const resolved = await resolve(image);
+  const [source, store, events] = [sourceOf(image), new FakeStore(image), [] as ProgressEvent[]];
+  const run = (signal = never): ReturnType<typeof importLayers> =>
+    importLayers(source, resolved, store, (event) => void events.push(event), signal);
+  return { image, source, store, events, run };
+}
+
+describe('importLayers', () => {
+  test('brings in every layer once, some at a time, and tells what it did', async () => {
+    const { image, source, store, events, run } = await setUp(layersOf(6));
+    const outcome = await run();
+    expect(outcome).toEqual({
+      fetched: 6,
+      fetchedBytes: image.layers.reduce((sum, { blob }) => sum + blob.length, 0),
+      devicesLeftOut: 6,
+    });
+    expect(source.asked).toEqual(digestsOf(image));
+    expect(store.most).toBe(PARALLEL_LAYERS);
+    expect(store.log.filter((line) => line.startsWith('publish'))).toEqual(
+      [0, 1, 2, 3, 4, 5].map((i) => `publish ${i}`),
+    );
+    for (const { descriptor } of image.layers) {
+      const states = events.flatMap((event) =>
+        event.event === 'layer' && event.digest === descriptor.digest
+          ? [`${event.state} ${event.bytes}`]
+          : [],
+      );
+      expect(states).toEqual(['started 0', `progress ${descriptor.size}`, `done ${descriptor.size}`]);
+    }
+  });
+
+  test('makes layers visible in the order of the manifest, though the first one takes longest', async () => {
+    const { image, store, run } = await setUp(layersOf(4));
+    const first = gate();
+    store.hold = (digest) => (digest === digestsOf(image)[0] ? first.wait : Promise.resolve());
+    const done = run();
+    while (!store.log.includes('imported 1')) await nextTurn();
+    await nextTurn();
+    expect(store.present.size).toBe(0);
+    first.open();
+    await done;
+    expect(store.log.filter((line) => line.startsWith('publish'))).toEqual([
+      'publish 0',
+      'publish 1',
+      'publish 2',
+      'publish 3',
+    ]);
+  });
+
+  test('fetches a layer that the image has twice once', async () => {
+    const [a, b] = layersOf(2);
+    const { image, source, run } = await setUp([a ?? {}, b ?? {}, a ?? {}]);
+    expect((await run()).fetched).toBe(2);
+    expect(source.asked).toEqual(digestsOf(image).slice(0, 2));
+  });
+
+  test('does not fetch what is there, and tells so', async () => {
+    const { image, source, store, events, run } = await setUp(layersOf(3));
+    const [first, second] = image.layers;
+    if (first !== undefined) store.present.set(first.descriptor.digest, { diffId: first.diffId });
+    // An older tool did not record it.
+    if (second !== undefined) store.present.set(second.descriptor.digest, { diffId: undefined });
+    expect((await run()).fetched).toBe(1);
+    expect(source.asked).toEqual(digestsOf(image).slice(2));
+    expect(events.filter((event) => event.event === 'layer' && event.state === 'present')).toHaveLength(2);
+  });
+
+  test('has nothing to do for an image without layers', async () => {
+    const { run } = await setUp([]);
+    expect(await run()).toEqual({ fetched: 0, fetchedBytes: 0, devicesLeftOut: 0 });
+  });
+
+  test('refuses a layer that is there under another DiffID, before it fetches any', async () => {
+    const { image, source, store, run } = await setUp(layersOf(2));
+    const other = sha256(Buffer.from('x'));
+    store.present.set(digestsOf(image)[1] ?? other, { diffId: other });
+    const error = await failureOf(run());
+    expect(error.code).toBe('digest-mismatch');
+    expect(error.message).toContain(`layer 2 of 2 of test:image unpacks to ${other}`);
+    expect(source.asked).toEqual([]);
+  });
+
+  test('refuses an image that names two DiffIDs for one layer', async () => {
+    const [layer = {}] = layersOf(1);
+    const once = buildImage({ layers: [layer] });
+    const image = buildImage({
+      layers: [layer, layer],
+      configFields: { rootfs: { type: 'layers', diff_ids: [once.diffIds[0], sha256(Buffer.from('x'))] } },
+    });
+    const source = sourceOf(image);
+    const failed = importLayers(source, await resolve(image), new FakeStore(image), () => undefined, never);
+    expect((await failureOf(failed)).code).toBe('digest-mismatch');
+    expect(source.asked).toEqual([]);
+  });
+});
+
+describe('when a layer fails', () => {
+  test('what is being fetched beside it is given up, and no more is begun', async () => {
+    const { image, source, store, run } = await setUp(layersOf(6));
+    const [first, second] = digestsOf(image);
+    const [stream, broken] = [stuck(Buffer.from('x')), new AtomicError('registry-error', 'broken')];
+    if (first !== undefined) source.instead.set(first, () => stream);
+    store.hold = (digest) =>
+      digest === second ? nextTurn().then(() => Promise.reject(broken)) : Promise.resolve();
+    await expect(run()).rejects.toBe(broken);
+    expect(stream.destroyed).toBe(true);
+    expect(source.asked).toEqual([first, second]);
+    expect(store.present.size).toBe(0);
+  });
+
+  test('those above it that were imported already are discarded, those below stay', async () => {
+    const { image, store, run } = await setUp(layersOf(4));
+    const [, second] = digestsOf(image);
+    const broken = gate();
+    store.hold = (digest) => (digest === second ? broken.wait : Promise.resolve());
+    const failed = failureOf(run());
+    while (!store.log.includes('imported 2')) await nextTurn();
+    broken.fail(new AtomicError('registry-error', 'broken'));
+    expect((await failed).message).toBe('broken');
+    expect(store.log).toContain('publish 0');
+    expect(store.log).toContain('discard 2');
+    expect([...store.present.keys()]).toEqual(digestsOf(image).slice(0, 1));
+  });
+
+  test('in its publication, those above it are discarded', async () => {
+    const { image, store, run } = await setUp(layersOf(3));
+    store.publishing = (digest) =>
+      digest === digestsOf(image)[0]
+        ? Promise.reject(new AtomicError('disk-full', 'full'))
+        : Promise.resolve();
+    expect((await failureOf(run())).code).toBe('disk-full');
+    expect(store.present.size).toBe(0);
+  });
+
+  test('the first error is thrown, not what followed from it', async () => {
+    const { image, store, run } = await setUp(layersOf(2));
+    const first = gate();
+    store.hold = (digest) =>
+      digest === digestsOf(image)[0]
+        ? first.wait
+        : Promise.reject(new AtomicError('registry-error', 'first'));
+    const failed = failureOf(run());
+    await nextTurn();
+    first.fail(new Error('second'));
+    expect((await failed).message).toBe('first');
+  });
+
+  test('because its source has no such blob, it is that error', async () => {
+    const { image, source, run } = await setUp(layersOf(2));
+    source.instead.set(digestsOf(image)[1] ?? image.digest, () =>
+      Promise.reject(new AtomicError('image-not-found', 'no such blob')),
+    );
+    expect((await failureOf(run())).code).toBe('image-not-found');
+  });
+});
+
+describe('an abort', () => {
+  test('ends what is being fetched and is thrown as it was', async () => {
+    const { image, source, run } = await setUp(layersOf(4));
+    const streams = [stuck(), stuck(Buffer.from('x'))];
+    for (const [i, stream] of streams.entries())
+      source.instead.set(digestsOf(image)[i] ?? image.digest, () => stream);
+    const controller = new AbortController();
+    const failed = run(controller.signal);
+    const reason = new AtomicError('interrupted', 'stop');
+    setImmediate(() => controller.abort(reason));
+    await expect(failed).rejects.toBe(reason);
+    expect(streams.map((stream) => stream.destroyed)).toEqual([true, true]);
+    expect(source.asked).toHaveLength(2);
+  });
+
+  test('while the source is still asked ends that stream when it comes', async () => {
+    const { image, source, run } = await setUp(layersOf(1));
+    const asked = gate();
+    const stream = stuck();
+    source.instead.set(digestsOf(image)[0] ?? image.digest, () => asked.wait.then(() => stream));
+    const controller = new AbortController();
+    const failed = run(controller.signal);
+    while (source.asked.length === 0) await nextTurn();
+    controller.abort(new AtomicError('interrupted', 'stop'));
+    asked.open();
+    await expect(failed).rejects.toMatchObject({ code: 'interrupted' });
+    expect(stream.destroyed).toBe(true);
+  });
+
+  test('before it begins fetches nothing', async () => {
+    const { source, run } = await setUp(layersOf(2));
+    await expect(run(AbortSignal.abort(new AtomicError('interrupted', 'stop')))).rejects.toThrow('stop');
+    expect(source.asked).toEqual([]);
+  });
+
+  test('that never comes leaves no listener on the signal', async () => {
+    const { run } = await setUp(layersOf(8));
+    const controller = new AbortController();
+    await run(controller.signal);
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
+  });
+});

@@ -1,0 +1,503 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { AtomicError } from '../../src/errors.ts';
+import { applyPlan, recoverJournal } from '../../src/transaction/apply.ts';
+import type { StepContext } from '../../src/transaction/context.ts';
+import { readJournal } from '../../src/transaction/journal.ts';
+import type { Plan, Step } from '../../src/transaction/plan.ts';
+import { useTempFolder } from '../fixtures/temp-folder.ts';
+import { installedWorld, NAME, updatePlan } from './change.ts';
+import { World } from './world.ts';
+
+const folder = useTempFolder();
+
+/** For those that go through every call; each is a change of its own. */
+const LONG = { timeout: 60_000 };
+
+let made = 0;
+const newWorld = (): World => installedWorld(join(folder(), `host${++made}`));
+const journals = (world: World): string => world.at('journal');
+const journalOf = (world: World): string => join(journals(world), `${NAME}.jsonl`);
+const apply = (world: World, plan: Plan, context: StepContext = world.context()): Promise<void> =>
+  applyPlan(plan, journals(world), context);
+const failure = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => 'no failure',
+    (error: unknown) => error,
+  );
+/** What systemd's temporary files held before cannot come back; a way back makes the folder again. */
+const withoutState = (snapshot: Record<string, string>): Record<string, string> =>
+  Object.fromEntries(Object.entries(snapshot).filter(([path]) => path !== 'run/old/state'));
+
+/** What a snapshot of one world would be in another: they differ in their links' targets. */
+function movedTo(to: World, from: World, snapshot: Record<string, string>): Record<string, string> {
+  return JSON.parse(JSON.stringify(snapshot).replaceAll(`${from.root}/`, `${to.root}/`)) as Record<
+    string,
+    string
+  >;
+}
+
+async function countCalls(): Promise<number> {
+  const world = newWorld();
+  await apply(world, updatePlan(world));
+  return world.calls;
+}
+
+/** From the call on, nothing takes effect any more: the process is dead. */
+function dieAt(world: World, number: number, when: 'before' | 'after'): void {
+  const die = (): never => {
+    throw new Error('dead');
+  };
+  world.before = (_call, at) => {
+    if (when === 'before' ? at >= number : at > number) die();
+  };
+}
+
+function revive(world: World): void {
+  world.before = () => undefined;
+  world.after = () => undefined;
+}
+
+describe('a plan that goes well', () => {
+  test('does what its steps say, tells of them in atomic’s words, and leaves no journal and no trash', async () => {
+    const world = newWorld();
+    await apply(world, updatePlan(world));
+    expect(world.snapshot()).toMatchObject({
+      enabled: 'more web',
+      active: 'more web',
+      'containers/web': `-> ${world.at('containers/web.1')}`,
+      'containers/web.1/rootfs/bin': '644 new',
+      'units/web.service': '644 new unit',
+      'units/more.service': '600 more',
+      'etc/web/kept-aside': '644 in its place',
+      'host/a/b/file': '644 host file',
+      'host/a/folder': 'dir 711',
+      'host/c/link': '-> ../a',
+      'run/new/deep': 'dir 755',
+    });
+    expect(existsSync(world.at('etc/web/removed'))).toBe(false);
+    expect(readdirSync(journals(world))).toEqual([]);
+    expect(readdirSync(world.at('containers/trash'))).toEqual([]);
+    expect(
+      world.events.map((event) => ('text' in event ? event.text.replaceAll(`${world.root}/`, '') : '')),
+    ).toEqual([
+      'systemctl stop web',
+      'systemctl disable --now helper',
+      'Created file host/a/b/file',
+      'Created file host/a/folder',
+      'Created file host/c/link',
+      'systemd-tmpfiles --remove tmpfiles/web.conf',
+      'systemd-tmpfiles --create tmpfiles/web.conf',
+      'systemctl daemon-reload',
+      'systemctl enable more',
+      'systemctl start more',
+      'systemctl start web',
+    ]);
+  });
+
+  test('writes each line of its journal before the step, and the last one before it cleans up', async () => {
+    const world = new World(join(folder(), 'small'));
+    const steps: Step[] = [
+      { kind: 'set-aside', path: world.at('old'), to: world.at('trash/old') },
+      { kind: 'create-file', path: world.at('new'), mode: 0o644, content: 'new' },
+      { kind: 'enable', unit: 'x' },
+    ];
+    writeFileSync(world.at('old'), 'old');
+    await apply(world, { action: 'install', container: NAME, steps });
+    expect(world.log).toEqual([
+      'makeDirectory journal',
+      'remove journal/web.jsonl',
+      'createJournal journal/web.jsonl',
+      expect.stringMatching(/^journal \{"journal":1,"pid":\d+,"action":"install","container"/),
+      'removeTree trash/old',
+      'journal {"begin":0,"before":true}',
+      'makeDirectory trash',
+      'rename old trash/old',
+      'journal {"begin":1,"before":null}',
+      'writeFileAtomic new',
+      'journal {"begin":2,"before":false}',
+      'enable x',
+      'journal {"committed":true}',
+      'removeTree trash/old',
+      'remove journal/web.jsonl',
+    ]);
+  });
+
+  test('of no steps is nothing', async () => {
+    const world = newWorld();
+    const before = world.snapshot();
+    await apply(world, { action: 'install', container: NAME, steps: [] });
+    expect(world.snapshot()).toEqual(before);
+    expect(readdirSync(journals(world))).toEqual([]);
+  });
+
+  test('stands when only its cleaning up fails, and says so', async () => {
+    const world = newWorld();
+    world.before = (call) => {
+      if (
+        call === 'removeTree containers/trash/web.1' &&
+        world.log.some((line) => line.includes('committed'))
+      )
+        throw new Error('immutable');
+    };
+    await apply(world, updatePlan(world));
+    expect(world.active.has('more')).toBe(true);
+    const warning = world.events.find(({ event }) => event === 'warning');
+    expect(warning).toMatchObject({ text: expect.stringContaining('immutable') });
+    expect(existsSync(journalOf(world))).toBe(false);
+  });
+});
+
+describe('a plan that fails', () => {
+  test.each(['before', 'after'] as const)(
+    '%s any of its calls takes effect leaves all as it was',
+    LONG,
+    async (when) => {
+      const calls = await countCalls();
+      expect(calls).toBeGreaterThan(50);
+      const stood = new Set<boolean>();
+      for (let number = 1; number <= calls; number++) {
+        const world = newWorld();
+        const before = withoutState(world.snapshot());
+        let failed = '';
+        world[when] = (call, at) => {
+          if (at !== number) return;
+          failed = call;
+          throw new AtomicError('host-file', 'broken');
+        };
+        const error = await failure(apply(world, updatePlan(world)));
+        const committed = world.log.findIndex((line) => line === 'journal {"committed":true}');
+        // Behind the last line of the journal the change stands.
+        if (error === 'no failure' || (committed !== -1 && committed < number - 1)) {
+          stood.add(world.active.has('more'));
+          continue;
+        }
+        const told = failed.startsWith('start ')
+          ? `The service ${failed.slice(6)} did not start: broken`
+          : 'broken';
+        const open = await readJournal(journalOf(world), world.context().files);
+        expect({
+          failed,
+          error,
+          tree: withoutState(world.snapshot()),
+          begun: open?.begun ?? [],
+        }).toMatchObject({
+          failed,
+          error: { message: told, trouble: [] },
+          tree: before,
+          begun: [],
+        });
+        expect(Object.keys(withoutState(world.snapshot()))).toEqual(Object.keys(before));
+      }
+      expect([...stood]).toEqual([true]);
+    },
+  );
+
+  test('because the service does not start gives the reason and its journal', async () => {
+    const world = newWorld();
+    const before = withoutState(world.snapshot());
+    world.verdict = { ok: false, reason: 'exit status 3', journal: 'line of the journal' };
+    const error = await failure(apply(world, updatePlan(world)));
+    expect(error).toMatchObject({
+      code: 'service-failed',
+      message: 'The service more did not start: exit status 3',
+      details: 'line of the journal',
+    });
+    expect(withoutState(world.snapshot())).toEqual(before);
+    expect(world.log).toContain('resetFailed more');
+    expect(readdirSync(journals(world))).toEqual([]);
+  });
+
+  test('when systemd refuses the start, says what systemd said', async () => {
+    const world = newWorld();
+    world.before = (call) => {
+      if (call === 'start more')
+        throw new AtomicError('command-failed', 'systemctl start failed: no such unit');
+    };
+    expect(await failure(apply(world, updatePlan(world)))).toMatchObject({
+      code: 'service-failed',
+      message: expect.stringContaining('no such unit'),
+      cause: expect.objectContaining({ code: 'command-failed' }),
+    });
+  });
+
+  test('undoes its steps last first, and reloads systemd when all files are as they were', async () => {
+    const world = newWorld();
+    world.verdict = { ok: false, reason: 'x', journal: '' };
+    await failure(apply(world, updatePlan(world)));
+    const undo = world.log
+      .slice(world.log.indexOf('waitSettled more') + 1)
+      .filter((line) => !line.startsWith('journal'));
+    expect(undo.at(0)).toBe('stop more');
+    expect(undo.slice(-2)).toEqual(['daemonReload', 'remove journal/web.jsonl']);
+    expect(undo.indexOf('start web')).toBeGreaterThan(
+      undo.findIndex((line) => line.includes('units/web.service')),
+    );
+  });
+
+  test('tells of what cannot be undone, undoes the rest, and keeps the journal until it can', async () => {
+    const world = newWorld();
+    const before = withoutState(world.snapshot());
+    world.verdict = { ok: false, reason: 'x', journal: '' };
+    let broken = true;
+    world.before = (call) => {
+      if (broken && call === 'remove units/more.service') throw new AtomicError('host-file', 'immutable');
+    };
+    const error = await failure(apply(world, updatePlan(world)));
+    expect(error).toMatchObject({
+      code: 'service-failed',
+      trouble: [`Could not undo "write ${world.at('units/more.service')}": immutable`],
+    });
+    expect(withoutState(world.snapshot())).toEqual({ ...before, 'units/more.service': '600 more' });
+    const open = await readJournal(journalOf(world), world.context().files);
+    expect(open?.begun.map(({ index }) => index)).toEqual([7]);
+    if (open === undefined) return;
+    await expect(recoverJournal(open, world.context())).rejects.toMatchObject({
+      code: 'journal-open',
+      details: expect.stringContaining('immutable'),
+      hint: expect.stringContaining(journalOf(world)),
+    });
+    broken = false;
+    expect(await recoverJournal(open, world.context())).toBe('undone');
+    expect(withoutState(world.snapshot())).toEqual(before);
+    expect(readdirSync(journals(world))).toEqual([]);
+  });
+
+  test('with an error that is none of ours still tells of what cannot be undone', async () => {
+    const world = newWorld();
+    world.before = (call) => {
+      if (call === 'enable more' || call === 'remove units/more.service') throw new Error('bug');
+    };
+    expect(await failure(apply(world, updatePlan(world)))).toEqual(new Error('bug'));
+    const warnings = world.events.filter(({ event }) => event === 'warning');
+    expect(warnings).toHaveLength(1);
+  });
+
+  test('keeps its own error when the journal cannot be removed', async () => {
+    const world = newWorld();
+    world.verdict = { ok: false, reason: 'x', journal: '' };
+    let removals = 0;
+    world.before = (call) => {
+      if (call === 'remove journal/web.jsonl' && ++removals === 2) throw new Error('read-only');
+    };
+    expect(await failure(apply(world, updatePlan(world)))).toMatchObject({
+      code: 'service-failed',
+      trouble: [expect.stringContaining('read-only')],
+    });
+  });
+});
+
+describe('what is in the way', () => {
+  const UNIT = 'units/web.service';
+  const file = { kind: 'file', mode: 0o644, uid: 0, gid: 0, link: false, content: 'x' } as const;
+  const STEPS: readonly [string, (at: (path: string) => string) => Step][] = [
+    ['create-file', (at) => ({ kind: 'create-file', path: at(UNIT), mode: 0o644, content: 'x' })],
+    ['create-host-file', (at) => ({ kind: 'create-host-file', file: { ...file, path: at(UNIT) } })],
+    ['switch-link of a file', (at) => ({ kind: 'switch-link', path: at(UNIT), target: 'x' })],
+    ['switch-link of a folder', (at) => ({ kind: 'switch-link', path: at('containers/web.0'), target: 'x' })],
+    [
+      'place-deployment',
+      (at) => ({ kind: 'place-deployment', from: at('containers/staging/new'), to: at('containers/web.0') }),
+    ],
+  ];
+
+  test.each(STEPS)('of %s is neither replaced, nor removed on its way back', async (_name, stepOf) => {
+    const world = newWorld();
+    const before = world.snapshot();
+    const steps = [stepOf((path) => world.at(path))];
+    const error = await failure(apply(world, { action: 'install', container: NAME, steps }));
+    expect(error).toMatchObject({ code: 'file-exists' });
+    expect(world.snapshot()).toEqual(before);
+  });
+
+  test('in the trash from an earlier change is not taken for what this one moved there', async () => {
+    const world = newWorld();
+    const before = withoutState(world.snapshot());
+    mkdirSync(world.at('containers/trash/web.1'), { recursive: true });
+    writeFileSync(world.at('containers/trash/kept-aside'), 'stale');
+    writeFileSync(world.at('containers/trash/never-was'), 'stale');
+    world.verdict = { ok: false, reason: 'x', journal: '' };
+    await failure(apply(world, updatePlan(world)));
+    expect(withoutState(world.snapshot())).toEqual(before);
+  });
+});
+
+test('a runtime’s container that was there before a first start stays', async () => {
+  const world = newWorld();
+  world.verdict = { ok: false, reason: 'x', journal: '' };
+  await failure(apply(world, updatePlan(world)));
+  expect([...world.containers].sort()).toEqual(['helper', 'stranger', 'web']);
+});
+
+describe('an abort', () => {
+  test('between any two steps undoes what was done and is thrown as it was', LONG, async () => {
+    const steps = updatePlan(newWorld()).steps.length;
+    for (let index = 0; index <= steps; index++) {
+      const world = newWorld();
+      const before = withoutState(world.snapshot());
+      const reason = new AtomicError('interrupted', 'stop');
+      const controller = new AbortController();
+      if (index === 0) controller.abort(reason);
+      world.after = (call) => {
+        if (call.startsWith(`journal {"begin":${index - 1},`)) controller.abort(reason);
+      };
+      expect(await failure(apply(world, updatePlan(world), world.context(controller.signal)))).toBe(reason);
+      expect(withoutState(world.snapshot())).toEqual(before);
+      expect(world.log.some((line) => line.startsWith(`journal {"begin":${index},`))).toBe(false);
+      expect(readdirSync(journals(world))).toEqual([]);
+    }
+  });
+
+  test('after the last line of the journal comes too late', async () => {
+    const world = newWorld();
+    const controller = new AbortController();
+    world.after = (call) => {
+      if (call.includes('committed')) controller.abort(new AtomicError('interrupted', 'stop'));
+    };
+    await apply(world, updatePlan(world), world.context(controller.signal));
+    expect(world.active.has('more')).toBe(true);
+  });
+});
+
+describe('recovery', () => {
+  const recover = async (world: World): Promise<string> => {
+    const context = world.context();
+    const open = await readJournal(journalOf(world), context.files);
+    return open === undefined ? 'nothing' : recoverJournal(open, context);
+  };
+
+  test.each(['before', 'after'] as const)(
+    'of a process that died %s any of its calls: all or nothing',
+    LONG,
+    async (when) => {
+      const ideal = newWorld();
+      await apply(ideal, updatePlan(ideal));
+      const { calls } = ideal;
+      const after = withoutState(ideal.snapshot());
+      const outcomes = new Set<string>();
+      for (let number = 1; number <= calls; number++) {
+        const world = newWorld();
+        const before = withoutState(world.snapshot());
+        dieAt(world, number, when);
+        await failure(apply(world, updatePlan(world)));
+        revive(world);
+        const outcome = await recover(world);
+        outcomes.add(outcome);
+        const done =
+          outcome === 'finished' || (outcome === 'nothing' && number === calls && when === 'after');
+        const tree = withoutState(world.snapshot());
+        const last = `${number}: ${world.log.at(-1)}`;
+        expect({ last, tree }).toEqual({ last, tree: done ? movedTo(world, ideal, after) : before });
+        expect(await recover(world)).toBe('nothing');
+      }
+      expect([...outcomes].sort()).toEqual(['finished', 'nothing', 'undone']);
+    },
+  );
+
+  test(
+    'of a process that died while it recovered: the next one does the rest, and takes back nothing twice',
+    LONG,
+    async () => {
+      const calls = await countCalls();
+      for (let number = 8; number < calls; number += 9) {
+        for (let second = 1; second < 60; second += 4) {
+          const world = newWorld();
+          const before = withoutState(world.snapshot());
+          dieAt(world, number, 'after');
+          await failure(apply(world, updatePlan(world)));
+          revive(world);
+          dieAt(world, world.calls + second, second % 2 === 0 ? 'after' : 'before');
+          await failure(recover(world));
+          revive(world);
+          await recover(world);
+          if (world.active.has('more')) continue;
+          expect({ number, second, tree: withoutState(world.snapshot()) }).toEqual({
+            number,
+            second,
+            tree: before,
+          });
+        }
+      }
+    },
+  );
+
+  test('of a process that died in its own way back', LONG, async () => {
+    const world = newWorld();
+    const before = withoutState(world.snapshot());
+    world.verdict = { ok: false, reason: 'x', journal: '' };
+    const total = newWorld();
+    total.verdict = world.verdict;
+    await failure(apply(total, updatePlan(total)));
+    for (let number = total.log.indexOf('waitSettled more') + 1; number <= total.calls; number++) {
+      const each = newWorld();
+      each.verdict = { ok: false, reason: 'x', journal: '' };
+      dieAt(each, number, 'after');
+      await failure(apply(each, updatePlan(each)));
+      revive(each);
+      await recover(each);
+      const tree = withoutState(each.snapshot());
+      expect({ number, tree }).toEqual({ number, tree: movedTo(each, world, before) });
+    }
+  });
+
+  test('of a journal that was cut at any byte: a line that is not whole was not written', async () => {
+    const world = newWorld();
+    dieAt(world, await countCalls(), 'before');
+    await failure(apply(world, updatePlan(world)));
+    const text = readFileSync(journalOf(world));
+    const { files } = new World(join(folder(), 'reader')).context();
+    const path = join(folder(), 'cut.jsonl');
+    let last = -1;
+    for (let length = 0; length <= text.length; length += 5) {
+      writeFileSync(path, text.subarray(0, length));
+      const open = await readJournal(path, files);
+      const lines = text.subarray(0, length).toString().split('\n').length - 1;
+      const read = open === undefined ? 0 : 1 + open.begun.length + (open.committed ? 1 : 0);
+      expect(read).toBe(lines);
+      last = lines;
+    }
+    expect(last).toBeGreaterThan(20);
+  });
+
+  test('is not needed for a journal whose first line was cut off: the next change begins anew', async () => {
+    for (const left of ['', '{"journal":1,"pid":']) {
+      const world = newWorld();
+      mkdirSync(journals(world), { recursive: true });
+      writeFileSync(journalOf(world), left);
+      await apply(world, updatePlan(world));
+      expect(world.active.has('more')).toBe(true);
+    }
+  });
+
+  test('is asked for by the next change when an earlier one is open', async () => {
+    const world = newWorld();
+    dieAt(world, 30, 'after');
+    await failure(apply(world, updatePlan(world)));
+    revive(world);
+    const before = world.snapshot();
+    expect(await failure(apply(world, updatePlan(world)))).toMatchObject({
+      code: 'journal-open',
+      message: expect.stringContaining(journalOf(world)),
+    });
+    expect(world.snapshot()).toEqual(before);
+    expect(existsSync(journalOf(world))).toBe(true);
+  });
+
+  test('refuses a journal that it cannot read', async () => {
+    const world = newWorld();
+    mkdirSync(journals(world), { recursive: true });
+    const { files } = world.context();
+    for (const text of [
+      '{"journal":2,"steps":[]}\n',
+      '[]\n',
+      'text\n',
+      '{"journal":1}\n',
+      '{"journal":1,"steps":[]}\nx\n{}\n',
+    ]) {
+      writeFileSync(journalOf(world), text);
+      await expect(readJournal(journalOf(world), files)).rejects.toMatchObject({ code: 'store-invalid' });
+    }
+    expect(await readJournal(world.at('none'), files)).toBeUndefined();
+  });
+});

@@ -1,0 +1,77 @@
+/** A change of a host that has every kind of step, and the host that it is made for. */
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Plan, Step } from '../../src/transaction/plan.ts';
+import { World } from './world.ts';
+
+export const NAME = 'web';
+
+/** A container that is installed, runs, and is to be updated; some other unit beside it. */
+export function installedWorld(root: string): World {
+  const world = new World(root);
+  const write = (path: string, content: string): void => {
+    mkdirSync(join(world.at(path), '..'), { recursive: true });
+    writeFileSync(world.at(path), content);
+  };
+  write('containers/web.0/rootfs/bin', 'old');
+  write('containers/web.1/rootfs/bin', 'older');
+  write('containers/staging/new/rootfs/bin', 'new');
+  write('units/web.service', 'old unit');
+  write('tmpfiles/web.conf', `d ${world.at('run/old')} 0755\n`);
+  write('etc/web/removed', 'goes');
+  write('etc/web/kept-aside', 'goes and comes back');
+  write('run/old/state', 'state');
+  mkdirSync(world.at('host'));
+  symlinkSync(world.at('containers/web.0'), world.at('containers/web'));
+  for (const unit of [NAME, 'helper']) {
+    world.enabled.add(unit);
+    world.active.add(unit);
+    world.containers.add(unit);
+  }
+  world.containers.add('stranger');
+  return world;
+}
+
+export function updatePlan(world: World): Plan {
+  const host = (path: string): Omit<Extract<Step, { kind: 'create-host-file' }>['file'], 'kind'> => ({
+    path: world.at(path),
+    mode: 0o644,
+    uid: process.getuid?.() ?? 0,
+    gid: process.getgid?.() ?? 0,
+    link: false,
+  });
+  const steps: Step[] = [
+    { kind: 'reload-when-undone' },
+    { kind: 'stop', unit: NAME },
+    { kind: 'remove-container', runtime: '/usr/bin/runc', container: NAME, ours: true },
+    { kind: 'disable-now', unit: 'helper' },
+    { kind: 'set-aside', path: world.at('containers/web.1'), to: world.at('containers/trash/web.1') },
+    { kind: 'place-deployment', from: world.at('containers/staging/new'), to: world.at('containers/web.1') },
+    { kind: 'replace-file', path: world.at('units/web.service'), mode: 0o644, content: 'new unit' },
+    { kind: 'create-file', path: world.at('units/more.service'), mode: 0o600, content: 'more' },
+    { kind: 'remove-file', path: world.at('etc/web/removed') },
+    { kind: 'set-aside', path: world.at('etc/web/kept-aside'), to: world.at('containers/trash/kept-aside') },
+    { kind: 'create-file', path: world.at('etc/web/kept-aside'), mode: 0o644, content: 'in its place' },
+    { kind: 'set-aside', path: world.at('etc/web/never-was'), to: world.at('containers/trash/never-was') },
+    { kind: 'create-host-file', file: { ...host('host/a/b/file'), kind: 'file', content: 'host file' } },
+    { kind: 'create-host-file', file: { ...host('host/a/folder'), kind: 'directory', mode: 0o711 } },
+    { kind: 'create-host-file', file: { ...host('host/c/link'), kind: 'symlink', target: '../a' } },
+    { kind: 'switch-link', path: world.at('containers/web'), target: world.at('containers/web.1') },
+    { kind: 'switch-link', path: world.at('containers/new-link'), target: 'web' },
+    { kind: 'remove-tmpfiles', path: world.at('tmpfiles/web.conf') },
+    {
+      kind: 'replace-file',
+      path: world.at('tmpfiles/web.conf'),
+      mode: 0o644,
+      content: `d ${world.at('run/new/deep')} 0755\nf ${world.at('run/file')} 0644\n`,
+    },
+    { kind: 'create-tmpfiles', path: world.at('tmpfiles/web.conf') },
+    { kind: 'daemon-reload' },
+    { kind: 'enable', unit: 'more' },
+    { kind: 'remove-container', runtime: '/usr/bin/runc', container: 'more', ours: false },
+    { kind: 'remove-container', runtime: '/usr/bin/runc', container: 'stranger', ours: false },
+    { kind: 'start', unit: 'more', settleMs: 10 },
+    { kind: 'start', unit: NAME, settleMs: 10 },
+  ];
+  return { action: 'update', container: NAME, steps };
+}

@@ -1,0 +1,213 @@
+/** A host in a temp folder with a fake systemd, whose every call can be counted, made to fail, or be the last one. */
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { appendFile, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { ProgressEvent } from '../../src/events.ts';
+import { createExec } from '../../src/host/exec.ts';
+import { createFiles } from '../../src/host/files.ts';
+import type { HostFiles } from '../../src/host/ports.ts';
+import type {
+  RuntimeContainers,
+  ServiceManager,
+  StartVerdict,
+  StepContext,
+} from '../../src/transaction/context.ts';
+
+const realFiles = createFiles(createExec());
+
+/** What only looks, and so is no place to die at. */
+const LOOKS = new Set([
+  'exists',
+  'readLink',
+  'readIfExists',
+  'missingParents',
+  'state',
+  'syncDirectory',
+  'standsNow',
+]);
+
+export class World {
+  readonly root: string;
+  readonly enabled = new Set<string>();
+  readonly active = new Set<string>();
+  /** Of the runtime. */
+  readonly containers = new Set<string>();
+  /** Every call that changes something, and every line of a journal. */
+  readonly log: string[] = [];
+  readonly events: ProgressEvent[] = [];
+  verdict: StartVerdict = { ok: true };
+  /** Called before a change; may throw. */
+  before: (call: string, number: number) => void = () => undefined;
+  /** Called after it. */
+  after: (call: string, number: number) => void = () => undefined;
+  #calls = 0;
+
+  constructor(root: string) {
+    this.root = root;
+    mkdirSync(root, { recursive: true });
+  }
+
+  at(path: string): string {
+    return join(this.root, path);
+  }
+
+  get calls(): number {
+    return this.#calls;
+  }
+
+  context(signal: AbortSignal = new AbortController().signal): StepContext {
+    return {
+      files: this.#watch(this.#files()),
+      services: this.#watch(this.#services()),
+      containers: this.#watch(this.#runtime()),
+      report: (event) => void this.events.push(event),
+      signal,
+    };
+  }
+
+  /** Everything but journals, staging and trash; units in /run are forgotten by nobody. */
+  snapshot(): Record<string, string> {
+    const lines: Record<string, string> = {
+      enabled: [...this.enabled].sort().join(' '),
+      active: [...this.active].sort().join(' '),
+      containers: [...this.containers].sort().join(' '),
+    };
+    const visit = (path: string): void => {
+      const absolute = this.at(path);
+      const stats = lstatSync(absolute);
+      const mode = (stats.mode & 0o7777).toString(8);
+      if (stats.isSymbolicLink()) lines[path] = `-> ${readlinkSync(absolute)}`;
+      else if (stats.isFile()) lines[path] = `${mode} ${readFileSync(absolute, 'latin1')}`;
+      else {
+        lines[path] = `dir ${mode}`;
+        for (const name of readdirSync(absolute))
+          if (!['journal', 'staging', 'trash'].includes(name)) visit(join(path, name));
+      }
+    };
+    visit('.');
+    return lines;
+  }
+
+  /** Without waiting for a disk, and without programs. */
+  #files(): HostFiles {
+    return {
+      ...realFiles,
+      writeFileAtomic: (path, content, mode, options) =>
+        realFiles.writeFileAtomic(path, content, mode, { ...options, fsync: false }),
+      replaceSymlink: async (path, target) => {
+        await symlink(target, `${path}.new`);
+        await rename(`${path}.new`, path);
+      },
+      install: async ({ path, kind, mode, content, target }) => {
+        await mkdir(dirname(path), { recursive: true });
+        if (kind === 'directory') await mkdir(path, { mode });
+        else if (kind === 'symlink') await symlink(target ?? '', path);
+        else await writeFile(path, content ?? '', { mode, flag: 'wx' });
+      },
+      removeTree: (path) => rm(path, { recursive: true, force: true }),
+      syncDirectory: () => Promise.resolve(),
+      syncFilesystem: () => Promise.resolve(),
+      createJournal: async (path) => {
+        await (await realFiles.createJournal(path)).close();
+        return this.#watch({
+          append: (line: string) => appendFile(path, line),
+          close: () => Promise.resolve(),
+        });
+      },
+    };
+  }
+
+  #services(): ServiceManager {
+    const done = Promise.resolve();
+    const change = (act: () => void): Promise<void> => {
+      act();
+      return done;
+    };
+    return {
+      daemonReload: () => done,
+      enable: (unit) => change(() => this.enabled.add(unit)),
+      disable: (unit) => change(() => this.enabled.delete(unit)),
+      disableNow: (unit) =>
+        change(() => {
+          this.enabled.delete(unit);
+          this.active.delete(unit);
+        }),
+      start: (unit) =>
+        change(() => {
+          this.active.add(unit);
+          this.containers.add(unit);
+        }),
+      stop: (unit) => change(() => this.active.delete(unit)),
+      resetFailed: () => done,
+      state: (unit) => Promise.resolve({ active: this.active.has(unit), enabled: this.enabled.has(unit) }),
+      waitSettled: () => Promise.resolve(this.verdict),
+      tmpfilesCreate: (path) =>
+        change(() => {
+          for (const [kind, target] of linesOf(path)) {
+            if (existsSync(target)) continue;
+            if (kind === 'd') mkdirSync(target, { recursive: true });
+            else {
+              mkdirSync(dirname(target), { recursive: true });
+              writeFileSync(target, 'made');
+            }
+          }
+        }),
+      tmpfilesRemove: (path) =>
+        change(() => {
+          for (const [, target] of linesOf(path)) rmSync(target, { recursive: true, force: true });
+        }),
+    };
+  }
+
+  #runtime(): RuntimeContainers {
+    return {
+      exists: (_runtime, container) => Promise.resolve(this.containers.has(container)),
+      remove: (_runtime, container) => Promise.resolve(void this.containers.delete(container)),
+    };
+  }
+
+  /** Each changing method logs itself and asks the hooks. */
+  #watch<T extends object>(target: T): T {
+    return new Proxy(target, {
+      get: (object, name: string) => {
+        const value: unknown = Reflect.get(object, name);
+        if (typeof value !== 'function' || LOOKS.has(name) || name === 'close') return value;
+        return async (...args: unknown[]): Promise<unknown> => {
+          const number = ++this.#calls;
+          const call = this.#name(name, args);
+          this.before(call, number);
+          this.log.push(call);
+          const result: unknown = await Reflect.apply(value, object, args);
+          this.after(call, number);
+          return result;
+        };
+      },
+    });
+  }
+
+  #name(name: string, args: readonly unknown[]): string {
+    const [first, second] = args.map((arg) =>
+      typeof arg === 'string' ? arg.replaceAll(`${this.root}/`, '').trimEnd() : '',
+    );
+    if (name === 'append') return `journal ${String(first).slice(0, 60)}`;
+    return [name, first, name === 'rename' || name === 'replaceSymlink' ? second : '']
+      .filter(Boolean)
+      .join(' ');
+  }
+}
+
+function linesOf(path: string): [string, string][] {
+  return readFileSync(path, 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line): [string, string] => [line.slice(0, 1), line.split(/\s+/)[1] ?? '']);
+}
