@@ -29,6 +29,7 @@ export type ErrorCode =
   | 'layer-invalid'
   | 'unsupported'
   | 'store-invalid'
+  | 'store-race'
   | 'disk-full'
   | 'template-invalid'
   | 'variable-unset'

@@ -1,4 +1,4 @@
-import { AtomicError } from '../errors.ts';
+import { AtomicError, isAtomicError } from '../errors.ts';
 import type { Report } from '../events.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
@@ -8,6 +8,8 @@ import type { ResolvedImage } from './resolve.ts';
 
 /** Layers that are fetched and imported at the same time: an import keeps one core busy in ostree and half of one here. */
 export const PARALLEL_LAYERS = 2;
+/** Tries of one layer when the store asks for another (`store-race`). */
+const STORE_TRIES = 5;
 
 /** A layer on its way in; see store/import-layer.ts. */
 export interface PendingLayer {
@@ -117,7 +119,24 @@ async function findMissing(
   return [...missing.values()];
 }
 
+/** A store that was met at a bad moment is asked again, with the layer from its start. */
 async function importOne(
+  source: ImageSource,
+  layer: WantedLayer,
+  store: LayerStore,
+  report: Report,
+  stop: AbortSignal,
+): Promise<PendingLayer> {
+  for (let left = STORE_TRIES - 1; ; left--) {
+    try {
+      return await tryImport(source, layer, store, report, stop);
+    } catch (error) {
+      if (left === 0 || stop.aborted || !isAtomicError(error, 'store-race')) throw error;
+    }
+  }
+}
+
+async function tryImport(
   source: ImageSource,
   { descriptor, diffId, what }: WantedLayer,
   store: LayerStore,

@@ -16,6 +16,7 @@ import { LayerRecorder } from '../stream/tar/recorder.ts';
 import { VerifyStream } from '../stream/verify.ts';
 import { LayerIndexWriter } from './layer-index.ts';
 import { blobRef, METADATA } from './names.ts';
+import { askForAnotherTry, isStagingRace, retryStagingRace } from './staging-race.ts';
 
 /** Bytes enough to tell every compression that we know of. */
 const MAGIC_BYTES = 6;
@@ -45,7 +46,8 @@ export interface ImportedLayer {
 /**
  * Streams a layer into the repo: verify, decompress, verify the DiffID, filter, `ostree commit`. Memory use does not
  * depend on the layer's size. This is the one place that knows how a tree gets into the repo.
- * @throws AtomicError of whatever is wrong with the bytes; `disk-full`, `command-failed` of ostree
+ * @throws AtomicError of whatever is wrong with the bytes; `disk-full`, `command-failed` of ostree; `store-race` when
+ * another try will do
  */
 export async function importLayer(
   exec: Exec,
@@ -102,7 +104,7 @@ export async function importLayer(
   } catch (error) {
     layer.bytes.destroy();
     await index.discard();
-    throw error;
+    throw isStagingRace(error) ? askForAnotherTry(error, what) : error;
   }
 }
 
@@ -160,7 +162,7 @@ async function publishLayer(
     [METADATA.uncompressedSize, String(unpackedBytes)],
     [METADATA.uncompressedDigest, diffId],
   ];
-  await exec.run('ostree', [
+  const args = [
     `--repo=${repository}`,
     'commit',
     `--branch=${blobRef(descriptor.digest)}`,
@@ -170,5 +172,6 @@ async function publishLayer(
     `--tree=ref=${commit}`,
     '--subject=',
     ...metadata.map(([key, value]) => `--add-metadata-string=${key}=${value}`),
-  ]);
+  ];
+  await retryStagingRace(() => exec.run('ostree', args));
 }

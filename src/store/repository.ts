@@ -4,6 +4,7 @@ import { AtomicError, systemCodeOf } from '../errors.ts';
 import type { Exec } from '../host/ports.ts';
 import { parseCommitMetadata } from './commit-object.ts';
 import { REF_PREFIX } from './names.ts';
+import { retryStagingRace } from './staging-race.ts';
 
 /** Far beyond any commit that ostree lets one write. */
 const COMMIT_BYTES = 16 * 1024 * 1024;
@@ -120,22 +121,19 @@ export class Repository {
     tar: Uint8Array,
     metadata: readonly (readonly [string, string])[],
   ): Promise<string> {
-    const { stdout } = await this.#exec.run(
-      'ostree',
-      [
-        `--repo=${this.path}`,
-        'commit',
-        `--branch=${ref}`,
-        '--no-bindings',
-        '--fsync=false',
-        '--parent=none',
-        '--tar-autocreate-parents',
-        '--tree=tar=-',
-        '--subject=',
-        ...metadata.map(([key, value]) => `--add-metadata-string=${key}=${value}`),
-      ],
-      { input: tar },
-    );
+    const args = [
+      `--repo=${this.path}`,
+      'commit',
+      `--branch=${ref}`,
+      '--no-bindings',
+      '--fsync=false',
+      '--parent=none',
+      '--tar-autocreate-parents',
+      '--tree=tar=-',
+      '--subject=',
+      ...metadata.map(([key, value]) => `--add-metadata-string=${key}=${value}`),
+    ];
+    const { stdout } = await retryStagingRace(() => this.#exec.run('ostree', args, { input: tar }));
     return stdout.trim();
   }
 

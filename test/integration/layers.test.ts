@@ -334,6 +334,12 @@ test('hard links stay hard links, across layers too', async () => {
   expect(hardLinkGroups(tree, ['x', 'y', 'z', 'low', 'lower', 'other'])).toEqual([0, 0, 0, 0, 0, 5]);
 });
 
+test('a hard link to the file that it is already, by way of a link, leaves it there', async () => {
+  const image = imageOf([[file('e/x', 'x'), link('d', 'e')], [hard('d/x', 'e/x')]]);
+  const lines = describeTree(await unpackByUs(folder(), image));
+  expect(lines['e/x']).toBe(FILE('x'));
+});
+
 test('a hard link to a file that no layer has is an error that names both', async () => {
   const image = imageOf([[file('x')], [hard('y', 'none')]]);
   const failure = unpackByUs(folder(), image);

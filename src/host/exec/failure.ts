@@ -48,7 +48,7 @@ export function commandFailed(command: string, ending: string, stderr: string, c
   const sentence = diskFull ? `${command} found no space left on the disk` : `${command} failed (${ending})`;
   return new AtomicError(code, last === undefined ? sentence : `${sentence}: ${last}`, {
     ...(lines.length > 1 ? { details: lines.join('\n') } : {}),
-    ...(diskFull ? { hint: 'Free some space and try again; `atomic-ts images prune` may help.' } : {}),
+    ...(diskFull ? { hint: 'Free some space and try again.' } : {}),
     cause,
   });
 }
