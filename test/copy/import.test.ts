@@ -168,6 +168,23 @@ describe('importLayers', () => {
     expect(await run()).toEqual({ fetched: 0, fetchedBytes: 0, devicesLeftOut: 0 });
   });
 
+  test('begins a layer again, with new bytes, when the store asks for another try', async () => {
+    const { image, source, store, run } = await setUp(layersOf(1));
+    let races = 2;
+    store.hold = () =>
+      races-- > 0 ? Promise.reject(new AtomicError('store-race', 'met another')) : Promise.resolve();
+    await run();
+    expect(source.asked).toEqual(Array.from({ length: 3 }, () => digestsOf(image)[0]));
+    expect(store.log.filter((line) => line.startsWith('publish'))).toEqual(['publish 0']);
+  });
+
+  test('gives a layer up whose import never finds a good moment', async () => {
+    const { source, store, run } = await setUp(layersOf(1));
+    store.hold = () => Promise.reject(new AtomicError('store-race', 'met another'));
+    await expect(run()).rejects.toMatchObject({ code: 'store-race' });
+    expect(source.asked).toHaveLength(5);
+  });
+
   test('refuses a layer that is there under another DiffID, before it fetches any', async () => {
     const { image, source, store, run } = await setUp(layersOf(2));
     const other = sha256(Buffer.from('x'));
