@@ -1,6 +1,7 @@
 # make            builds dist/
 # make test       everything: packages, types, lint, unit, integration and end-to-end tests (as root)
 # make demo       an image's way from a registry to a running service, on a throw-away host (as root)
+# make bench      figures beside a shell pipeline that does the same (as root); make bench-large takes minutes
 # make install    PREFIX=/usr/local DESTDIR=
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -12,7 +13,7 @@ UNITDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
 # A user's npm may be told to leave these out.
 NPM_CI = npm ci --include=dev --include=optional --no-audit --no-fund
 
-.PHONY: all build test demo bench install uninstall clean format
+.PHONY: all build test demo bench bench-large install uninstall clean format
 
 all: build
 
@@ -36,6 +37,9 @@ demo: build
 bench: build
 	packaging/setup.sh bench
 	node bench/run.mjs </dev/null
+
+bench-large: export BENCH_LARGE = 1
+bench-large: bench
 
 # Takes dist/ as it is, so that it can run as root after a build as a user.
 install:

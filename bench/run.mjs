@@ -54,12 +54,12 @@ async function measureImage(host, image, folder) {
   const packed = Math.round(layers.reduce((sum, { size }) => sum + size, 0) / 1e6);
   const shape = `${megabytes} MB (${packed} compressed), ${files} files, ${layers.length} layers`;
   const [install, pull, shared] = [
-    { name, layers, checkout: true },
-    { name, layers, checkout: false },
-    { name, layers, checkout: true, base: `${name}:base` },
+    { name, layers, install: true },
+    { name, layers, install: false },
+    { name, layers, install: true, base: `${name}:base` },
   ].map((options) => importSubjects(host, options));
   printTable(`Cold install: ${shape}`, await alternate(rounds, [...install, ...peerSubjects(host, name)]));
-  printTable('Pull without a checkout', await alternate(rounds, pull));
+  printTable('Pull: into the repo, no checkout', await alternate(rounds, pull));
   printTable('Install on a shared base: all layers but the last are there', await alternate(rounds, shared));
   await measureMemory(host, name);
   if (name === IMAGES[0].name) await measureUpdate(host, name);

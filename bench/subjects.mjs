@@ -8,6 +8,7 @@ export const PROGRAM = ['node', `${DATA}/${PROGRAM_FOLDER}/atomic-ts.js`];
 const YARDSTICK = fileURLToPath(new URL('yardstick.sh', import.meta.url));
 /** Beside our own store, so that both write to one file system. */
 const YARDSTICK_STATE = '/var/lib/containers/yardstick';
+const YARDSTICK_UNIT = '/etc/systemd/system/yardstick.service';
 const CHECKOUTS = '/var/lib/containers/atomic';
 
 export const pullCommand = (name) => [...PROGRAM, 'pull', `http:${REGISTRY}/${name}`];
@@ -18,38 +19,37 @@ export const installCommand = (name) => [...INSTALL, `http:${REGISTRY}/${name}`]
 export async function clean(host) {
   await host.sh(`
     rm -rf ${CHECKOUTS} ${YARDSTICK_STATE} ${DATA}/peer
-    rm -f /etc/systemd/system/bench.service /etc/systemd/system/*.wants/bench.service /etc/tmpfiles.d/bench.conf
+    rm -f /etc/systemd/system/{,*.wants/}{bench,yardstick}.service /etc/tmpfiles.d/bench.conf
     systemctl daemon-reload
     sync --file-system ${DATA}`);
 }
 
-/** Our program against the yardstick; `base` names an image that is there before. */
-export function importSubjects(host, { name, layers, checkout, base }) {
-  const list = layers.map(({ digest, size }) => `${digest} ${size}\n`).join('');
-  const yardstick = (input, withCheckout) => {
-    const command = [YARDSTICK, `http://${REGISTRY}/v2/${name.split(':')[0]}`, `${YARDSTICK_STATE}/repo`];
-    return host.time(withCheckout ? [...command, `${YARDSTICK_STATE}/tree`] : command, input);
+/**
+ * The yardstick and our program: an image into the repo, and installed when that is asked for.
+ * @param base an image that is there before, without the last layer of `layers`
+ */
+export function importSubjects(host, { name, layers, install, base }) {
+  const runYardstick = (wanted, ...rest) => {
+    const command = [YARDSTICK, `http://${REGISTRY}/v2/${name}`, `${YARDSTICK_STATE}/repo`, ...rest];
+    return host.time(command, wanted.map(({ digest, size }) => `${digest} ${size}\n`).join(''));
   };
-  const baseList = list.split('\n').slice(0, -2).join('\n');
+  const begin = async (prepare) => {
+    await clean(host);
+    await host.sh(`mkdir -p ${YARDSTICK_STATE}`);
+    if (base !== undefined) await prepare();
+    await host.sh(`sync --file-system ${DATA}`);
+  };
   return [
     {
       name: 'yardstick',
-      async reset() {
-        await clean(host);
-        await host.sh(`mkdir -p ${YARDSTICK_STATE}`);
-        if (base !== undefined) await yardstick(`${baseList}\n`, false);
-        await host.sh(`sync --file-system ${DATA}`);
-      },
-      run: () => yardstick(list, checkout),
+      reset: () => begin(() => runYardstick(layers.slice(0, -1))),
+      run: () =>
+        install ? runYardstick(layers, `${YARDSTICK_STATE}/tree`, YARDSTICK_UNIT) : runYardstick(layers),
     },
     {
-      name: checkout ? 'atomic-ts install' : 'atomic-ts pull',
-      async reset() {
-        await clean(host);
-        if (base !== undefined) await host.time(pullCommand(base));
-        await host.sh(`sync --file-system ${DATA}`);
-      },
-      run: () => host.time(checkout ? installCommand(name) : pullCommand(name)),
+      name: install ? 'atomic-ts install' : 'atomic-ts pull',
+      reset: () => begin(() => host.time(pullCommand(base))),
+      run: () => host.time(install ? installCommand(name) : pullCommand(name)),
     },
   ];
 }

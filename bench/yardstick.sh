@@ -1,15 +1,16 @@
 #!/bin/bash
 # The shell pipeline of C programs that bench/run.mjs measures against: an image's layers from a registry into an ostree
-# repo, and, when a checkout is asked for, one tree of hard links made of them.
+# repo; when a checkout is asked for, one tree of hard links made of them, on the disk when it ends; and when a unit is
+# asked for, one that systemd knows and has enabled.
 #
-#   yardstick.sh REPOSITORY_URL REPO [CHECKOUT] <LAYERS
+#   yardstick.sh REPOSITORY_URL REPO [CHECKOUT [UNIT_FILE]] <LAYERS
 #
 # LAYERS: "DIGEST BYTES" a line, base first. Two layers at a time, the largest first; those that the repo has are left
-# alone. Each blob's digest is checked, and nothing else: no DiffID, no hostile tar.
+# alone. Each blob's digest is checked, and nothing else: no DiffID, no hostile tar, no undo.
 set -euo pipefail
 
 export url=$1 repo=$2
-checkout=${3:-}
+checkout=${3:-} unit=${4:-}
 layers=$(cat)
 [ -e "$repo/config" ] || ostree --repo="$repo" init --mode=bare
 
@@ -36,3 +37,9 @@ done | xargs -r -n 1 -P 2 bash -euo pipefail -c 'import_layer "$1"' bash
 mkdir -p "$checkout"
 while read -r digest _; do printf 'ociimage/%s\0/\0' "${digest#sha256:}"; done <<<"$layers" |
   ostree --repo="$repo" checkout --require-hardlinks --union --whiteouts --fsync=false --from-stdin "$checkout"
+sync --file-system "$checkout"
+
+[ -n "$unit" ] || exit 0
+printf '[Service]\nExecStart=/usr/bin/runc run yardstick\n[Install]\nWantedBy=multi-user.target\n' >"$unit"
+systemctl daemon-reload
+systemctl enable "${unit##*/}"

@@ -269,6 +269,35 @@ describe('when a layer fails', () => {
   });
 });
 
+describe('when the store was met at a bad moment', () => {
+  const race = (): Promise<never> => Promise.reject(new AtomicError('store-race', 'met'));
+
+  test('the layer is fetched again, and only that', async () => {
+    const { image, source, store, run } = await setUp(layersOf(2));
+    const [first, second] = digestsOf(image);
+    let races = 2;
+    store.hold = (digest) => (digest === second && races-- > 0 ? race() : Promise.resolve());
+    expect((await run()).fetched).toBe(2);
+    expect(source.asked.filter((digest) => digest === first)).toHaveLength(1);
+    expect(source.asked.filter((digest) => digest === second)).toHaveLength(3);
+    expect(store.log.filter((line) => line.startsWith('publish'))).toEqual(['publish 0', 'publish 1']);
+  });
+
+  test('time after time, it is given up; and at once when another layer has failed', async () => {
+    const { source, store, run } = await setUp(layersOf(1));
+    store.hold = race;
+    expect((await failureOf(run())).code).toBe('store-race');
+    expect(source.asked).toHaveLength(5);
+    const two = await setUp(layersOf(2));
+    two.store.hold = (digest) =>
+      digest === digestsOf(two.image)[0]
+        ? Promise.reject(new AtomicError('disk-full', 'full'))
+        : nextTurn().then(race);
+    expect((await failureOf(two.run())).code).toBe('disk-full');
+    expect(two.source.asked).toHaveLength(2);
+  });
+});
+
 describe('an abort', () => {
   test('ends what is being fetched and is thrown as it was', async () => {
     const { image, source, run } = await setUp(layersOf(4));
