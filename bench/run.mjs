@@ -28,24 +28,35 @@ if (!(await enterNamespace())) await main();
 
 async function main() {
   const place = makePlace(GIGABYTES);
-  let host;
-  const stop = async () => {
-    await host?.stop();
-    place.remove();
-  };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-    process.once(signal, () => void stop().finally(() => process.exit(1)));
-  }
-  try {
+  let booting;
+  const measure = async () => {
     console.log(`node ${process.version}, ${ROUNDS} samples of each in turn, data on ${place.description}`);
     cpSync(new URL('../dist', import.meta.url), join(place.folder, PROGRAM_FOLDER), { recursive: true });
-    host = await bootHost(place.folder);
+    booting = bootHost(place.folder);
+    const host = await booting;
     await startRegistry(host, place.folder);
     for (const image of IMAGES) await measureImage(host, image, place.folder);
     await measureStart(host);
+  };
+  try {
+    await Promise.race([measure(), interruption()]);
+  } catch (error) {
+    console.error(`bench: ${error.message}`);
+    process.exitCode = 1;
   } finally {
-    await stop();
+    const host = await booting?.catch(() => undefined);
+    await host?.stop();
+    place.remove();
   }
+}
+
+/** Never comes true, and fails at the first signal. A second one ends us at once; the next boot of a host cleans up. */
+function interruption() {
+  return new Promise((_, reject) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+      process.once(signal, () => reject(new Error(`interrupted by ${signal}`)));
+    }
+  });
 }
 
 async function measureImage(host, image, folder) {
