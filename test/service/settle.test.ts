@@ -76,7 +76,9 @@ describe('a service that was started', () => {
 
   it('is bad when it was restarted, though it is up again', async () => {
     const again = { ...UP, NRestarts: '1', InvocationID: 'a2' };
-    expect((await watch([UP, again])).verdict).toEqual(failure('systemd had to restart it: it did not stay up'));
+    expect((await watch([UP, again])).verdict).toEqual(
+      failure('systemd had to restart it: it did not stay up'),
+    );
     expect((await watch([UP, { ...UP, InvocationID: 'a2' }])).verdict.ok).toBe(false);
   });
 
