@@ -6,12 +6,13 @@ import { describe, expect, it } from 'vitest';
 const ROOT = join(import.meta.dirname, '..');
 
 /** What every folder may import. `host/ports` is the types of the ports; the implementations are another room. */
-const EVERYWHERE = new Set(['errors', 'limits', 'events', 'host/ports']);
+const EVERYWHERE = new Set(['errors', 'limits', 'events', 'escape', 'host/ports']);
 
 /** For each room the rooms that it may import from. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   limits: [],
+  escape: [],
   events: ['image'],
   'host/ports': [],
   image: [],

@@ -1,6 +1,6 @@
 // Runs every check and every test project, whatever fails before, and ends with one line: `N passed, N failed`.
-// Tests are counted from vitest's JSON reports. A check that fails, a project that breaks outside of a test and a
-// project without a single test each count as one failure. The exit status is 0 only when nothing failed.
+// Tests are counted from vitest's JSON reports. A check that fails, a project that breaks outside of a test, a project
+// without a single test and each test that was skipped count as one failure. The exit status is 0 only when nothing failed.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -62,7 +62,8 @@ function runProject(project) {
   const reason = passed === 0 && failed === 0 ? 'no test ran' : 'vitest failed outside of a test';
   return {
     passed,
-    failed: failed + broken,
+    // A test that was skipped has not shown anything: it counts as one that failed.
+    failed: failed + broken + skipped,
     summary: `${passed} passed, ${failed} failed, ${skipped} skipped${broken ? `; FAILED: ${reason}` : ''}`,
   };
 }

@@ -59,7 +59,6 @@ export async function stageDeployment(app: App, request: StageRequest): Promise<
   const discard = (): Promise<void> => app.files.removeTree(stagedAt);
   try {
     await app.files.makeDirectory(stagingFolder(app), 0o700);
-    await removeLeftovers(app, name);
     await app.files.makeDirectory(stagedAt, 0o755);
     const layers = image.manifest.layers.map(({ digest }) => digest);
     const rootfs = join(stagedAt, 'rootfs');
@@ -104,15 +103,6 @@ export async function stageDeployment(app: App, request: StageRequest): Promise<
   } catch (error) {
     await discard();
     throw error;
-  }
-}
-
-/** What a process that was killed had staged for this container: its lock is ours, so nobody works there. */
-async function removeLeftovers(app: App, name: ContainerName): Promise<void> {
-  for (const entry of await app.files.list(stagingFolder(app))) {
-    if (entry.startsWith(`${name}.`) && /^[0-9]+$/.test(entry.slice(name.length + 1))) {
-      await app.files.removeTree(join(stagingFolder(app), entry));
-    }
   }
 }
 

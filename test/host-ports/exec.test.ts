@@ -79,8 +79,8 @@ describe('run', () => {
   it('fails with the last line in the sentence and the lines before it in the details', async () => {
     const error = await failureOf(exec.run('sh', shell('printf "one\\ntwo \\033[31mred\\n" >&2; exit 3')));
     expect(error.code).toBe('command-failed');
-    expect(error.message).toBe('sh failed (exit status 3): two \\x1b[31mred');
-    expect(error.details).toBe('one\ntwo \\x1b[31mred');
+    expect(error.message).toBe('sh failed (exit status 3): two \\u001b[31mred');
+    expect(error.details).toBe('one\ntwo \\u001b[31mred');
   });
 
   it('never shows arguments that may hold secrets', async () => {

@@ -4,7 +4,7 @@
  */
 import { AtomicError, messageOf } from '../../errors.ts';
 import type { ProgressEvent } from '../../events.ts';
-import { escapeControls } from './escape.ts';
+import { escapeControls } from '../../escape.ts';
 import { HINTS } from './hints.ts';
 import { LayerBoard } from './layer-board.ts';
 import { formatSize } from '../../app/format-size.ts';

@@ -1,4 +1,4 @@
-import { escapeControls } from './escape.ts';
+import { escapeControls } from '../../escape.ts';
 
 export interface Column {
   readonly heading: string;

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { AtomicError, type ErrorCode } from '../../errors.ts';
+import { escapeLine } from '../../escape.ts';
 
 const DETAIL_LINES = 20;
 const LINE_CHARACTERS = 500;
@@ -58,12 +59,7 @@ function lastLines(stderr: string): string[] {
     .split('\n')
     .map((line) => line.trimEnd())
     .filter((line) => line !== '');
-  return lines.slice(-DETAIL_LINES).map((line) => escapeControls(line.slice(0, LINE_CHARACTERS)));
-}
-
-/** Control characters as `\xNN`: a program's words must not steer a terminal. Tabs become spaces. */
-export function escapeControls(text: string): string {
-  return text
-    .replaceAll('\t', ' ')
-    .replace(/[\u0000-\u001f\u007f-\u009f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return lines
+    .slice(-DETAIL_LINES)
+    .map((line) => escapeLine(line.slice(0, LINE_CHARACTERS).replaceAll('\t', ' ')));
 }
