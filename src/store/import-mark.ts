@@ -1,0 +1,150 @@
+/**
+ * Imports write without waiting for the disk: a machine that loses its power may keep a ref and lose the bytes behind it.
+ * So each import stands in `extensions/atomic-ts/importing/` of the repo, durably, from before its first ref until the
+ * file system has been synced. A mark that an earlier boot left tells which refs not to trust.
+ */
+import { mkdir, open, readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemCodeOf } from '../errors.ts';
+import { isRecord, parseJson } from '../image/json.ts';
+import { indexFolder } from './layer-index.ts';
+import { REF_PREFIX } from './names.ts';
+
+/** The coarsest time stamps of a file system that can hold a repo, and more. */
+const SLACK_MS = 2_000;
+
+export interface ImportMark {
+  readonly path: string;
+  readonly pid: number;
+  /** The boot's identifier: random(4), boot_id. */
+  readonly boot: string;
+  /** The image's ref, and the commit it pointed at before. */
+  readonly ref: string;
+  readonly previous: string | undefined;
+  /** When it was made: before the import's first ref. */
+  readonly since: Date;
+}
+
+export type ImportToMark = Pick<ImportMark, 'pid' | 'boot' | 'ref' | 'previous'>;
+
+function markFolder(repository: string): string {
+  return join(repository, 'extensions/atomic-ts/importing');
+}
+
+/**
+ * Makes a mark, on the disk when it returns.
+ * @returns its path, for `clearImportMark`
+ */
+export async function markImport(repository: string, mark: ImportToMark): Promise<string> {
+  const folder = markFolder(repository);
+  const path = join(folder, `${mark.pid}-${Date.now()}`);
+  await mkdir(folder, { recursive: true });
+  const file = await open(path, 'wx', 0o644);
+  try {
+    await file.writeFile(`${JSON.stringify(mark)}\n`);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  for (const above of [folder, join(folder, '..'), join(folder, '../..')]) await syncFolder(above);
+  return path;
+}
+
+/**
+ * Takes a mark away, once all that its import wrote is on the disk. Imports that still go on have what they wrote before
+ * the sync on the disk as well: their marks become younger.
+ * @param synced when a sync of the repo's file system was begun that has ended by now
+ */
+export async function clearImportMark(repository: string, path: string, synced: Date): Promise<void> {
+  await rm(path, { force: true });
+  for (const mark of await listImportMarks(repository)) {
+    if (mark.since < synced) await utimes(mark.path, synced, synced).catch(() => undefined);
+  }
+}
+
+/** All marks; one that was cut off while it was written stands for an import that had not begun, and is removed. */
+export async function listImportMarks(repository: string): Promise<ImportMark[]> {
+  const marks: ImportMark[] = [];
+  for (const name of await namesIn(markFolder(repository))) {
+    const path = join(markFolder(repository), name);
+    const mark = await readMark(path);
+    if (mark !== undefined) marks.push(mark);
+    else await rm(path, { force: true });
+  }
+  return marks;
+}
+
+/**
+ * Takes back what imports of an earlier boot made visible: an image's ref points at what it did before, and layers,
+ * configs and indexes that are as new as the oldest mark are gone; a pull brings them again. Their objects are for
+ * `ostree prune`, which has to follow: an object that lost its bytes must not be taken for one that is there.
+ * The caller holds the store alone.
+ * @returns the refs that were dropped or put back
+ */
+export async function dropUnsynced(repository: string, marks: readonly ImportMark[]): Promise<string[]> {
+  const since = Math.min(...marks.map((mark) => mark.since.getTime())) - SLACK_MS;
+  const isNew = async (path: string): Promise<boolean> => (await stat(path)).mtimeMs >= since;
+  const previous = new Map(marks.map((mark) => [mark.ref, mark.previous]));
+  const folder = join(repository, 'refs/heads', REF_PREFIX);
+  const dropped: string[] = [];
+  for (const name of await namesIn(folder)) {
+    const path = join(folder, name);
+    if (!(await isNew(path))) continue;
+    dropped.push(`${REF_PREFIX}${name}`);
+    const commit = previous.get(`${REF_PREFIX}${name}`);
+    if (commit === undefined) await rm(path);
+    else await rewriteRef(path, commit);
+  }
+  for (const name of await namesIn(indexFolder(repository))) {
+    const path = join(indexFolder(repository), name);
+    if (await isNew(path)) await rm(path);
+  }
+  if (dropped.length > 0) await syncFolder(folder);
+  return dropped;
+}
+
+async function rewriteRef(path: string, commit: string): Promise<void> {
+  const file = await open(path, 'w', 0o644);
+  try {
+    await file.writeFile(`${commit}\n`);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function readMark(path: string): Promise<ImportMark | undefined> {
+  const text = await readFile(path, 'utf8');
+  if (!text.endsWith('\n')) return undefined;
+  const record = parseJson(text, `the mark ${path}`, 'store-invalid');
+  if (!isRecord(record) || typeof record['ref'] !== 'string' || typeof record['boot'] !== 'string')
+    return undefined;
+  const { ref, boot, previous } = record;
+  const known = typeof previous === 'string' && /^[0-9a-f]{64}$/.test(previous);
+  return {
+    path,
+    pid: Number(record['pid']),
+    boot,
+    ref,
+    previous: known ? previous : undefined,
+    since: (await stat(path)).mtime,
+  };
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return (await readdir(folder)).sort();
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
