@@ -51,7 +51,9 @@ install:
 	echo '{"type":"module"}' >$(LIBDIR)/package.json
 	ln -sfn ../lib/atomic-ts/atomic-ts.js $(BINDIR)/atomic-ts
 	for page in docs/man/*.1; do test ! -e $$page || install -D -m 644 -t $(MANDIR) $$page; done
-	for unit in units/*.service units/*.timer; do test ! -e $$unit || install -D -m 644 -t $(UNITDIR) $$unit; done
+	install -d $(UNITDIR)
+	for unit in units/*.service units/*.timer; do \
+	  test ! -e $$unit || sed 's|@PREFIX@|$(PREFIX)|g' $$unit >$(UNITDIR)/$${unit##*/} || exit; done
 
 uninstall:
 	rm -rf $(LIBDIR)

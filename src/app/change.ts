@@ -2,24 +2,15 @@
 import { join } from 'node:path';
 import { AtomicError } from '../errors.ts';
 import type { ContainerName } from '../container/name.ts';
-import { createRuntimeContainers } from '../service/oci-runtime.ts';
-import { applyPlan, recoverJournal } from '../transaction/apply.ts';
-import type { StepContext } from '../transaction/context.ts';
-import { readJournal } from '../transaction/journal.ts';
+import { applyPlan } from '../transaction/apply.ts';
 import { describeStep, type Plan } from '../transaction/plan.ts';
 import type { App } from './context.ts';
-import {
-  containerLockPath,
-  journalFolder,
-  linkPath,
-  stagingFolder,
-  tmpfilesPath,
-  trashPath,
-  unitPath,
-} from './layout.ts';
+import { journalFolder, linkPath, tmpfilesPath, trashPath, unitPath } from './layout.ts';
 import type { PreviewFile } from './host-files.ts';
 import type { Places, Present } from './plan-change.ts';
+import { lockOf, recoverAndTell, removeLeftovers } from './recover.ts';
 import type { StagedDeployment } from './stage-deployment.ts';
+import { stepContext } from './step-context.ts';
 
 /** Seconds that a service has to stay up after its start before a change counts as done. */
 export const SETTLE_SECONDS = 5;
@@ -70,7 +61,7 @@ export function requireRoot(app: App, what: string): void {
 }
 
 /**
- * Holds a container's lock while `work` runs; before that, undoes an earlier change that died with its process.
+ * Holds a container's lock while `work` runs; before that, ends an earlier change that died with its process.
  * @throws AtomicError `busy` when another process is changing the container
  */
 export async function withContainerLock<T>(
@@ -78,43 +69,19 @@ export async function withContainerLock<T>(
   name: ContainerName,
   work: () => Promise<T>,
 ): Promise<T> {
-  const lock = await app.locks.acquire(containerLockPath(app, name), 'exclusive', app.lockWaitMs);
+  const purpose = `change the container ${name}`;
+  const lock = await app.locks.acquire({ ...lockOf(app, name, purpose), waitMs: app.lockWaitMs });
   try {
-    const journal = await readJournal(join(journalFolder(app), `${name}.jsonl`), app.files);
-    if (journal !== undefined) {
-      const outcome = await recoverJournal(journal, stepContext(app));
-      app.report({
-        event: 'notice',
-        text: `The ${journal.plan.action} of ${name} by process ${journal.pid} was cut off: it is ${outcome} now`,
-      });
-    }
-    await removeStaged(app, name);
+    await recoverAndTell(app, name);
+    await removeLeftovers(app, name);
     return await work();
   } finally {
     await lock.release();
   }
 }
 
-/** Trees in the making of processes that died; nobody is at them while we hold the container's lock. */
-async function removeStaged(app: App, name: ContainerName): Promise<void> {
-  for (const entry of await app.files.list(stagingFolder(app))) {
-    const isOurs = entry.startsWith(`${name}.`) && /^\d+$/.test(entry.slice(name.length + 1));
-    if (isOurs) await app.files.removeTree(join(stagingFolder(app), entry));
-  }
-}
-
 export async function carryOut(app: App, plan: Plan): Promise<void> {
   await applyPlan(plan, journalFolder(app), stepContext(app));
-}
-
-function stepContext(app: App): StepContext {
-  return {
-    files: app.files,
-    services: app.services,
-    containers: createRuntimeContainers(app.exec),
-    report: app.report,
-    signal: app.signal,
-  };
 }
 
 /** Every file that a plan would write, and its steps in words. */

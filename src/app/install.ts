@@ -7,7 +7,7 @@ import { carryOut, placesOf, previewOf, requireRoot, withContainerLock, type Pre
 import { findContainer, findDeployments, requirePlace } from './containers.ts';
 import { checkStagedUnit } from './check-unit.ts';
 import { planInstall, type HostSide } from './plan-change.ts';
-import { findOrPull, readReference, type RegistryAccess } from './pull-image.ts';
+import { findOrPull, holdImage, readReference, type HeldImage, type RegistryAccess } from './pull-image.ts';
 import { runOnce } from './run-once.ts';
 import { stageDeployment, type StagedDeployment } from './stage-deployment.ts';
 import { deploymentPath } from './layout.ts';
@@ -49,12 +49,18 @@ export async function installContainer(app: App, request: InstallRequest): Promi
     environment: app.environment['RUNC_PATH'],
     conf: app.conf.runtime,
   });
-  const findImage = (): Promise<StoredImage> => findOrPull(app, request.image, request.access, request.pull);
+  const findImage = (): Promise<HeldImage> =>
+    holdImage(app, () => findOrPull(app, request.image, request.access, request.pull));
   const given = chooseName(request);
   if (given !== undefined) return install(app, request, runtime, given, findImage);
   // A file's or folder's image says its name only when it is read.
-  const image = await findImage();
-  return install(app, request, runtime, defaultContainerName(image.name), () => Promise.resolve(image));
+  const held = await findImage();
+  try {
+    const name = defaultContainerName(held.image.name);
+    return await install(app, request, runtime, name, () => Promise.resolve(held));
+  } finally {
+    await held.release();
+  }
 }
 
 /** The name that was asked for, or that a registry's image goes by. */
@@ -69,17 +75,14 @@ async function install(
   request: InstallRequest,
   runtime: Runtime,
   name: ContainerName,
-  findImage: () => Promise<StoredImage>,
+  findImage: () => Promise<HeldImage>,
 ): Promise<InstallOutcome> {
   return withContainerLock(app, name, async () => {
     if ((await findContainer(app, name)) !== undefined) return { kind: 'present', name };
     await requireFreePlaces(app, name);
-    const image = await findImage();
-    app.report({ event: 'step', text: `Extracting to ${deploymentPath(app, name, 0)}` });
-    const { set } = request;
-    const staged = await stageDeployment(app, { name, slot: 0, image, runtime, set, previous: undefined });
+    const { staged, once } = await stage(app, request, runtime, name, await findImage());
     try {
-      if (!request.dryRun && (await isRunOnce(app, image))) {
+      if (!request.dryRun && once) {
         return { kind: 'ran-once', name, exitCode: await runOnce(app, staged, runtime) };
       }
       return await placeStaged(app, staged, request);
@@ -87,6 +90,23 @@ async function install(
       await staged.discard();
     }
   });
+}
+
+async function stage(
+  app: App,
+  { set }: InstallRequest,
+  runtime: Runtime,
+  name: ContainerName,
+  { image, release }: HeldImage,
+): Promise<{ staged: StagedDeployment; once: boolean }> {
+  try {
+    app.report({ event: 'step', text: `Extracting to ${deploymentPath(app, name, 0)}` });
+    const once = await isRunOnce(app, image);
+    const staged = await stageDeployment(app, { name, slot: 0, image, runtime, set, previous: undefined });
+    return { staged, once };
+  } finally {
+    await release();
+  }
 }
 
 async function placeStaged(

@@ -1,6 +1,7 @@
 /** Where things stand below the checkouts. `NAME`, `NAME.0` and `NAME.1` are atomic's; the rest is ours. */
 import { join } from 'node:path';
 import type { ContainerName } from '../container/name.ts';
+import { journalFile } from '../transaction/journal.ts';
 import type { App } from './context.ts';
 
 /** Which of a container's two places a deployment has. */
@@ -36,12 +37,28 @@ export function journalFolder(app: App): string {
   return ownFolder(app, 'journal');
 }
 
+/** A container's journal, or the image store's: no container's name begins with a dot. */
+export function journalPath(app: App, name: ContainerName | undefined): string {
+  return join(journalFolder(app), journalFile(name));
+}
+
 export function stagingFolder(app: App): string {
   return ownFolder(app, 'staging');
 }
 
+/** What changes have set aside, one entry each: `NAME.WHAT`. */
+export function trashFolder(app: App): string {
+  return ownFolder(app, 'trash');
+}
+
+/** The last deployment of each container that did not come up, kept for a look: `NAME/`. */
+export function failedFolder(app: App): string {
+  return ownFolder(app, 'failed');
+}
+
+/** @param what has no dot in it, so that the name can be told from it */
 export function trashPath(app: App, name: ContainerName, what: string): string {
-  return join(ownFolder(app, 'trash'), `${name}.${what}`);
+  return join(trashFolder(app), `${name}.${what}`);
 }
 
 export function containerLockPath(app: App, name: ContainerName): string {

@@ -9,7 +9,7 @@ import { withTag } from '../store/names.ts';
 import type { StoredImage } from '../store/image-store.ts';
 import { openSource, type OpenOptions } from '../transport/open.ts';
 import type { App } from './context.ts';
-import { storeLockPath } from './layout.ts';
+import { shareStore } from './store-lock.ts';
 
 /** How a registry is spoken to, as options of a command give it. */
 export interface RegistryAccess {
@@ -53,13 +53,40 @@ export function openOptions(app: App, access: RegistryAccess): OpenOptions {
 
 /**
  * Brings an image into the store, or finds that it is there: then only its manifest was asked for.
- * @throws AtomicError of the transport, the engine and the store
+ * @throws AtomicError of the transport, the engine and the store; `busy` while another process takes something out of it
  */
 export async function pullImage(app: App, text: string, access: RegistryAccess): Promise<PulledImage> {
+  const lock = await shareStore(app, `pull ${text}`);
+  try {
+    return await importImage(app, text, access);
+  } finally {
+    await lock.release();
+  }
+}
+
+/** An image that stays in the store until it is released: nobody prunes or deletes meanwhile. */
+export interface HeldImage {
+  readonly image: StoredImage;
+  /** May be called again. */
+  readonly release: () => Promise<void>;
+}
+
+/** Shares the store from before an image is looked for, and what it lacks is pulled. */
+export async function holdImage(app: App, find: () => Promise<StoredImage>): Promise<HeldImage> {
+  const lock = await shareStore(app, 'read the image store');
+  try {
+    return { image: await find(), release: () => lock.release() };
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+/** What `pullImage` does, for a caller that shares the store. */
+export async function importImage(app: App, text: string, access: RegistryAccess): Promise<PulledImage> {
   const reference = readReference(text);
   tellReading(app, text, reference);
   const { source, imageName } = await openSource(reference, openOptions(app, access));
-  const lock = await app.locks.acquire(storeLockPath(app), 'shared', app.lockWaitMs);
   try {
     const platform = platformOf(app);
     const resolved = await resolveManifest(source, platform, digestOfReference(reference));
@@ -88,7 +115,6 @@ export async function pullImage(app: App, text: string, access: RegistryAccess):
     });
     return { image: stored, changed: true, layersFetched: outcome.fetched };
   } finally {
-    await lock.release();
     await source.close();
   }
 }
@@ -124,7 +150,7 @@ async function isComplete(app: App, { manifest }: ResolvedManifest): Promise<boo
 
 /**
  * The image for a container: from the store when it is there under that name, else pulled. A file or folder is always
- * read again, since it is at hand and may have changed.
+ * read again, since it is at hand and may have changed. The caller shares the store.
  * @param always pull a registry's image even when the store has one of its name
  */
 export async function findOrPull(
@@ -140,7 +166,7 @@ export async function findOrPull(
     const known = await app.store.find(reference.image.given);
     if (known !== undefined) return known;
   }
-  return (await pullImage(app, text, access)).image;
+  return (await importImage(app, text, access)).image;
 }
 
 /** @throws AtomicError `image-not-found` */

@@ -17,7 +17,14 @@ import { getContainer, requirePlace, type Container } from './containers.ts';
 import { hostSideOf } from './install.ts';
 import { deploymentPath, otherSlot } from './layout.ts';
 import { planSwitch } from './plan-change.ts';
-import { findOrPull, imageNotInStore, pullImage, type RegistryAccess } from './pull-image.ts';
+import {
+  findOrPull,
+  holdImage,
+  imageNotInStore,
+  importImage,
+  type HeldImage,
+  type RegistryAccess,
+} from './pull-image.ts';
 import { displayName, stageDeployment } from './stage-deployment.ts';
 
 export interface UpdateRequest {
@@ -57,11 +64,16 @@ export async function updateContainer(app: App, request: UpdateRequest): Promise
   requireRoot(app, 'update a system container');
   return withContainerLock(app, request.name, async () => {
     const container = await getContainer(app, request.name);
-    const image = await chooseImage(app, container, request);
-    if (isUnchanged(container, image, request)) {
-      return { kind: 'unchanged', name: request.name, image: displayName(image), digest: image.digest };
+    const held = await holdImage(app, () => chooseImage(app, container, request));
+    try {
+      const { image } = held;
+      if (isUnchanged(container, image, request)) {
+        return { kind: 'unchanged', name: request.name, image: displayName(image), digest: image.digest };
+      }
+      return await switchTo(app, container, held, request);
+    } finally {
+      await held.release();
     }
-    return switchTo(app, container, image, request);
   });
 }
 
@@ -71,7 +83,7 @@ async function chooseImage(app: App, { current }: Container, request: UpdateRequ
   const { image, source } = current.info;
   // An image whose name holds a digest can have no newer one.
   if (request.pull && !image.includes('@')) {
-    return (await pullImage(app, source ?? image, request.access)).image;
+    return (await importImage(app, source ?? image, request.access)).image;
   }
   const stored = await app.store.find(image);
   if (stored === undefined) throw imageNotInStore(image);
@@ -88,7 +100,7 @@ function isUnchanged({ current }: Container, image: StoredImage, request: Update
 async function switchTo(
   app: App,
   container: Container,
-  image: StoredImage,
+  { image, release }: HeldImage,
   request: UpdateRequest,
 ): Promise<UpdateOutcome> {
   const { name, current } = container;
@@ -102,6 +114,7 @@ async function switchTo(
   await requirePlace(app, name, slot);
   app.report({ event: 'step', text: `Extracting to ${deploymentPath(app, name, slot)}` });
   const staged = await stageDeployment(app, { name, slot, image, runtime, set, previous: current });
+  await release();
   try {
     await checkStagedUnit(app, staged);
     const present = { ...(await readPresent(app, name)), hostFilesToRemove: staged.hostFiles.remove };

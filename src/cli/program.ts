@@ -53,11 +53,14 @@ export function buildProgram(version: string, exit: (code: number) => void): Com
         version,
         output: outputOf(program),
         lockWaitMs: Number(program.opts()['wait']) * 1000,
+        command: namesOf(given.at(-1) as Command).join(' '),
+        assumeYes: program.opts()['assumeyes'] === true,
       };
       exit((await run(context, ...(given.slice(0, -1) as never[]))) ?? EXIT.ok);
     };
   addContainerCommands(program, act);
   addImageCommands(program, act);
+  addRepair(program, act);
   for (const command of allCommands(program)) tellUsage(command);
   return program;
 }
@@ -123,6 +126,15 @@ function addContainerCommands(program: Command, act: Act): void {
     .action(act(async () => (await import('./commands/containers-list.ts')).runContainersList));
 }
 
+function addRepair(program: Command, act: Act): void {
+  program
+    .command('repair [name]')
+    .description(
+      'end what was cut off: undo a change that died with its process, or finish it, and remove what it left',
+    )
+    .action(act(async () => (await import('./commands/repair.ts')).runRepair));
+}
+
 function addImageCommands(program: Command, act: Act): void {
   addRegistryOptions(
     program
@@ -137,9 +149,8 @@ function addImageCommands(program: Command, act: Act): void {
       .option('--dest-creds <user[:password]>', 'credentials for the destination')
       .option('--dest-tls-verify <bool>', 'whether TLS is asked of the destination', bool),
   ).action(act(async () => (await import('./commands/copy.ts')).runCopy));
-  program
-    .command('images')
-    .description('list images')
+  const images = program.command('images').description('list images, and remove them');
+  images
     .command('list', { isDefault: true })
     .description('list the images in the local storage')
     .option('-a, --all', 'list layers and configs as well')
@@ -218,14 +229,17 @@ function allCommands(command: Command): Command[] {
 
 /** A usage error names the command and where its help is, as atomic did; it never prints the whole help. */
 function tellUsage(command: Command): void {
-  const names: string[] = [];
-  for (let at: Command | null = command; at !== null; at = at.parent) names.unshift(at.name());
-  const name = names.join(' ');
+  const name = namesOf(command).join(' ');
   command.exitOverride();
   command.configureOutput({
     outputError: (text, write) =>
       write(`${text.replace(/^error: /, `${name}: `)}Try '${name} --help' for more information.\n`),
   });
+}
+
+/** The names from the program down to a command. */
+function namesOf(command: Command): string[] {
+  return [...(command.parent === null ? [] : namesOf(command.parent)), command.name()];
 }
 
 function outputOf(program: Command): Output {

@@ -21,10 +21,12 @@ export interface WiringOptions {
   readonly version: string;
   readonly report: Report;
   readonly lockWaitMs: number;
+  /** How others, who wait for our locks, are told of us: `atomic-ts update`. */
+  readonly command: string;
 }
 
 /** The program's view of this host. */
-export async function createApp({ version, report, lockWaitMs }: WiringOptions): Promise<App> {
+export async function createApp({ version, report, lockWaitMs, command }: WiringOptions): Promise<App> {
   // What we make is for others to read; modes that matter are given with the file.
   process.umask(0o022);
   const environment = process.env;
@@ -35,7 +37,7 @@ export async function createApp({ version, report, lockWaitMs }: WiringOptions):
   return {
     exec,
     files,
-    locks: createLocks(),
+    locks: createLocks(command),
     identity: readIdentity(),
     paths,
     conf,

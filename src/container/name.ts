@@ -31,7 +31,8 @@ export function parseContainerName(text: string): ContainerName {
   });
 }
 
-function isContainerName(text: string): text is ContainerName {
+/** Whether a text is a name that `parseContainerName` takes. */
+export function isContainerName(text: string): text is ContainerName {
   return text.length <= NAME_BYTES && NAME.test(text);
 }
 

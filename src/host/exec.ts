@@ -7,8 +7,13 @@ import { commandFailed, nameCommand, toolMissing } from './exec/failure.ts';
 import { pipeInto, watchSource } from './exec/feed.ts';
 import { startFilter } from './exec/filter.ts';
 import { Halt } from './exec/halt.ts';
+import { heldDescriptors } from './exec/held.ts';
 import { collectOutput } from './exec/output.ts';
+import { isTooOldToTie, tieToUs } from './exec/tie.ts';
 import type { Exec, RunOptions, RunResult } from './ports.ts';
+
+/** execa takes a descriptor of our own and hands it on; its types know none here, since it cannot tell the direction. */
+const inherited = (): 'ignore'[] => heldDescriptors() as unknown as 'ignore'[];
 
 /** How a program came to its end, as execa tells it. */
 interface Ending {
@@ -24,15 +29,34 @@ interface Ending {
  *
  * Input streams go through the pipe's own backpressure into the program; with 2 GiB of it that takes as long as with
  * node:child_process. `run` and `filter` put each program into a session of its own (see exec/children.ts), `attach`
- * leaves it on our terminal.
+ * leaves it on our terminal. All of them inherit the locks that we hold (exec/held.ts).
  */
 export function createExec(environment: Environment = process.env): Exec {
   return {
-    run: (program, args, options = {}) => run(program, args, options, environment),
+    run: (program, args, options = {}) =>
+      options.endWithUs === true
+        ? runTied(program, args, options, environment)
+        : run(program, args, options, environment),
     attach: (program, args, options = {}) => attach(program, args, options, environment),
     filter: (program, args) => startFilter(program, args, quietEnvironment(environment)),
     find: (program) => findProgram(program, environment),
   };
+}
+
+async function runTied(
+  program: string,
+  args: readonly string[],
+  options: RunOptions,
+  environment: Environment,
+): Promise<RunResult> {
+  const tied = await tieToUs({ program, args }, environment);
+  if (tied === undefined) return run(program, args, options, environment);
+  try {
+    return await run(tied.program, tied.args, options, environment, nameCommand(program, args));
+  } catch (error) {
+    if (!isTooOldToTie(error)) throw error;
+    return run(program, args, options, environment);
+  }
 }
 
 async function run(
@@ -40,8 +64,8 @@ async function run(
   args: readonly string[],
   options: RunOptions,
   environment: Environment,
+  command = nameCommand(program, args),
 ): Promise<RunResult> {
-  const command = nameCommand(program, args);
   const source = sourceOf(options);
   const halt = new Halt(source);
   const sourceEnd = source === undefined ? undefined : watchSource(source, command);
@@ -84,7 +108,7 @@ async function spawnChild(
   halt.throwIfHalted();
   const hasInput = options.inputStream !== undefined || options.input !== undefined;
   const child = execa(program, args, {
-    stdio: [hasInput ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+    stdio: [hasInput ? 'pipe' : 'ignore', 'pipe', 'pipe', ...inherited()],
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     env: quietEnvironment(environment, options.env),
     extendEnv: false,
@@ -113,7 +137,7 @@ async function attach(
 ): Promise<number> {
   const { execa } = await import('execa');
   const child = execa(program, args, {
-    stdio: 'inherit',
+    stdio: ['inherit', 'inherit', 'inherit', ...inherited()],
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     env: terminalEnvironment(environment, options.env),
     extendEnv: false,

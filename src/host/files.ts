@@ -10,6 +10,7 @@ import { installFile, missingParents } from './files/install.ts';
 import { createJournal } from './files/journal-file.ts';
 import { removeEntry, removeTree } from './files/remove.ts';
 import { replaceSymlink, syncDirectory, writeFileAtomic } from './files/replace.ts';
+import { isFileOpen } from './open-files.ts';
 import type { Exec, HostFiles } from './ports.ts';
 
 /** The host's files; `sync` and `rm` are run for what node cannot do. */
@@ -19,6 +20,7 @@ export function createFiles(exec: Exec): HostFiles {
     replaceSymlink,
     readIfExists,
     exists,
+    isOpen: isFileOpen,
     standsNow: existsSync,
     isDirectory,
     list,

@@ -2,35 +2,38 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:fs';
 import { mkdir, open, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { AtomicError, messageOf, systemCodeOf } from '../errors.ts';
+import { messageOf, systemCodeOf } from '../errors.ts';
+import { adoptChild, killGroup, releaseChild } from './exec/children.ts';
 import { quietEnvironment, type Environment } from './exec/environment.ts';
 import { commandFailed, toolMissing } from './exec/failure.ts';
+import { dropDescriptor, holdDescriptor } from './exec/held.ts';
 import { fileError } from './files/file-error.ts';
-import type { HeldLock, Locks } from './ports.ts';
+import { describeHolder, writeHolder } from './locks/holder.ts';
+import type { HeldLock, LockRequest, Locks } from './ports.ts';
 
 /** What flock(1) says when somebody else holds the lock; any number that it does not use itself. */
 const CONFLICT = 75;
-const PID_BYTES = 16;
 
 /**
  * Locks by flock(2) on files that stay: node has no call for it, so flock(1) takes the lock on a descriptor that it
- * shares with us. It belongs to the open file and not to flock's process, so it dies with us, however we die.
+ * shares with us. It belongs to the open file and not to flock's process; the programs that we run inherit it
+ * (exec/held.ts), so it dies with us and the last of them, however we die.
  *
- * The file holds the pid of who took it last, for the sentence of whoever comes too late.
+ * @param program how a message to others calls us: `atomic-ts update`
  */
-export function createLocks(environment: Environment = process.env): Locks {
+export function createLocks(program: string, environment: Environment = process.env): Locks {
   return {
-    async acquire(path, mode, waitMs) {
-      const file = await openLockFile(path);
+    async acquire(request) {
+      const file = await openLockFile(request.path);
       try {
-        const taken = await takeLock(file.fd, mode, waitMs, environment);
-        if (!taken) throw await describeHolder(file, path);
-        await writePid(file);
+        const taken = await takeLock(file.fd, request, environment);
+        if (!taken) throw await describeHolder(file, request);
+        await writeHolder(file, program);
       } catch (error) {
         await file.close();
         throw error;
       }
-      return holdLock(file, mode);
+      return holdLock(file, request.mode);
     },
   };
 }
@@ -44,20 +47,25 @@ async function openLockFile(path: string): Promise<FileHandle> {
   }
 }
 
+/** @returns whether it was had in time */
 function takeLock(
   descriptor: number,
-  mode: 'shared' | 'exclusive',
-  waitMs: number,
+  { mode, waitMs, signal }: LockRequest,
   environment: Environment,
 ): Promise<boolean> {
   const patience = waitMs > 0 ? ['-w', (waitMs / 1000).toFixed(3)] : ['-n'];
   const args = [mode === 'shared' ? '-s' : '-x', ...patience, '-E', String(CONFLICT), '3'];
   return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
     const child = spawn('flock', args, {
       stdio: ['ignore', 'ignore', 'pipe', descriptor],
       env: quietEnvironment(environment),
       detached: true,
     });
+    const { pid } = child;
+    if (pid !== undefined) adoptChild(pid, 'SIGTERM');
+    const onAbort = (): void => void (pid !== undefined && killGroup(pid, 'SIGTERM'));
+    signal?.addEventListener('abort', onAbort);
     let stderr = '';
     child.stderr?.on('data', (chunk: Buffer) => {
       stderr = (stderr + chunk.toString()).slice(0, 4096);
@@ -66,43 +74,25 @@ function takeLock(
       const isMissing = systemCodeOf(error) === 'ENOENT';
       reject(isMissing ? toolMissing('flock', error) : commandFailed('flock', messageOf(error), '', error));
     });
-    child.on('close', (status, signal) => {
+    child.on('close', (status, ending) => {
+      if (pid !== undefined) releaseChild(pid);
+      signal?.removeEventListener('abort', onAbort);
       if (status === 0 || status === CONFLICT) resolve(status === 0);
-      else reject(commandFailed('flock', signal ? `ended by ${signal}` : `exit status ${status}`, stderr));
+      else if (signal?.aborted === true) reject(signal.reason as Error);
+      else reject(commandFailed('flock', ending ? `ended by ${ending}` : `exit status ${status}`, stderr));
     });
   });
 }
 
-async function writePid(file: FileHandle): Promise<void> {
-  await file.truncate(0);
-  await file.write(`${process.pid}\n`, 0);
-}
-
-async function describeHolder(file: FileHandle, path: string): Promise<AtomicError> {
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(PID_BYTES), 0, PID_BYTES, 0);
-  const pid = Number(/^([1-9]\d*)\n$/.exec(buffer.toString('latin1', 0, bytesRead))?.[1]);
-  const holder = isAlive(pid) ? `process ${pid}` : 'another process';
-  return new AtomicError('busy', `Cannot lock ${path}: ${holder} holds it`, {
-    hint: 'Another atomic-ts is at work; try again when it has ended.',
-  });
-}
-
-/** A shared lock's file names the last of its holders, who may have gone. */
-function isAlive(pid: number): boolean {
-  if (!Number.isSafeInteger(pid)) return false;
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return systemCodeOf(error) === 'EPERM';
-  }
-}
-
-function holdLock(file: FileHandle, mode: 'shared' | 'exclusive'): HeldLock {
+function holdLock(file: FileHandle, mode: LockRequest['mode']): HeldLock {
+  holdDescriptor(file.fd);
   let isHeld = true;
   return {
     async release() {
       if (!isHeld) return;
       isHeld = false;
+      dropDescriptor(file.fd);
+      // Others may share a shared lock, and the file then tells of one of them.
       if (mode === 'exclusive') await file.truncate(0).catch(() => {});
       await file.close();
     },

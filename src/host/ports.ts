@@ -15,6 +15,11 @@ export interface RunOptions {
   readonly accept?: readonly number[];
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /**
+   * Whether it is killed when we die, where setpriv(1) can see to that: for a program that only waits for what another
+   * one does, and would hold our locks meanwhile. Costs about a millisecond. Not together with `accept`.
+   */
+  readonly endWithUs?: boolean;
 }
 
 export interface RunResult {
@@ -45,17 +50,28 @@ export interface Exec {
   find(program: string): Promise<string | undefined>;
 }
 
-/** A lock that dies with our process. */
+/** A lock that dies with our process and those that it has started. */
 export interface HeldLock {
   release(): Promise<void>;
 }
 
+export interface LockRequest {
+  readonly path: string;
+  readonly mode: 'shared' | 'exclusive';
+  /** What it is taken for, behind "Cannot": `change the container spc`. */
+  readonly purpose: string;
+  /** How long it is waited for; 0: not at all. */
+  readonly waitMs: number;
+  /** Ends the wait. */
+  readonly signal?: AbortSignal;
+}
+
 export interface Locks {
   /**
-   * Takes a lock file exclusively or shared; waits up to `waitMs` (0: not at all).
-   * @throws AtomicError `busy` with the holder's pid when it cannot be had in time.
+   * Takes a lock file. Programs that are run while it is held keep it, should we die before them.
+   * @throws AtomicError `busy`, which tells whose it is, when it cannot be had in time; the signal's reason
    */
-  acquire(path: string, mode: 'shared' | 'exclusive', waitMs: number): Promise<HeldLock>;
+  acquire(request: LockRequest): Promise<HeldLock>;
 }
 
 /** What is true of the machine and of us; cheap to know. */
@@ -120,6 +136,8 @@ export interface HostFiles {
   readIfExists(path: string, cap: number): Promise<Buffer | undefined>;
   /** Whether anything stands at a path, a broken link included. */
   exists(path: string): Promise<boolean>;
+  /** Whether any process of this host has the file open. */
+  isOpen(path: string): Promise<boolean>;
   /** The same, links followed, for a caller that cannot wait. */
   standsNow(path: string): boolean;
   /** Whether a folder stands at a path, or a link to one. */

@@ -11,6 +11,8 @@ const START_LIMIT_MS = 300_000;
 /** Enough to see why a program gave up. */
 const JOURNAL_LINES = 30;
 
+const ANY_STATUS = Array.from({ length: 256 }, (_, status) => status);
+
 const RUNNING: ReadonlySet<string | undefined> = new Set(['active', 'reloading', 'refreshing', 'activating']);
 
 /** Asks systemd; units are services, named without their suffix. All errors are the programs' own `command-failed`. */
@@ -23,6 +25,11 @@ export interface Systemd {
   /** Returns when systemd takes the unit for started, at the latest after START_LIMIT_MS. */
   start(unit: string, signal?: AbortSignal): Promise<void>;
   stop(unit: string): Promise<void>;
+  /** Ask for it and return: systemd does it when it comes to it. */
+  startLater(unit: string): Promise<void>;
+  restartLater(unit: string): Promise<void>;
+  /** Whether the boot is still going on, so that a start may have to wait for whoever asks for it. */
+  isBooting(): Promise<boolean>;
   /** Forgets a failure, so that the unit can be started at once and is not listed as failed. */
   resetFailed(unit: string): Promise<void>;
   isActive(unit: string): Promise<boolean>;
@@ -42,7 +49,8 @@ export interface Systemd {
 export function createSystemd(exec: Exec, clock: Clock = systemClock): Systemd {
   const startedAt = new Map<string, number>();
   const control = async (verb: string, unit: string, ...options: string[]): Promise<void> => {
-    await exec.run('systemctl', [verb, ...options, '--no-ask-password', '--', unitName(unit)]);
+    const args = [verb, ...options, '--no-ask-password', '--', unitName(unit)];
+    await exec.run('systemctl', args, { endWithUs: true });
   };
   const state = async (unit: string): Promise<{ active: boolean; enabled: boolean }> => {
     const shown = (await showUnits(exec, [unit], ['ActiveState', 'UnitFileState'])).get(unit);
@@ -62,10 +70,18 @@ export function createSystemd(exec: Exec, clock: Clock = systemClock): Systemd {
       startedAt.set(unit, clock.now());
       await exec.run('systemctl', ['start', '--no-ask-password', '--', unitName(unit)], {
         timeoutMs: START_LIMIT_MS,
+        endWithUs: true,
         ...(signal === undefined ? {} : { signal }),
       });
     },
     stop: (unit) => control('stop', unit),
+    startLater: (unit) => control('start', unit, '--no-block'),
+    restartLater: (unit) => control('restart', unit, '--no-block'),
+    isBooting: async () => {
+      // Its exit status says whether all is well, which is not asked.
+      const { stdout } = await exec.run('systemctl', ['is-system-running'], { accept: ANY_STATUS });
+      return ['initializing', 'starting'].includes(stdout.trim());
+    },
     resetFailed: async (unit) => {
       // Status 1: systemd does not know the unit any more, so there is nothing to forget.
       const args = ['reset-failed', '--no-ask-password', '--', unitName(unit)];

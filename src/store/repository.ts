@@ -43,10 +43,15 @@ export class Repository {
     await this.#exec.run('ostree', [`--repo=${this.path}`, 'init', '--mode=bare']);
   }
 
+  /** The file that holds a ref. */
+  refPath(ref: string): string {
+    return join(this.path, 'refs/heads', ref);
+  }
+
   /** The commit that a ref points at; undefined when there is no such ref. */
   async resolveRef(ref: string): Promise<string | undefined> {
     try {
-      const checksum = (await readFile(join(this.path, 'refs/heads', ref), 'latin1')).trim();
+      const checksum = (await readFile(this.refPath(ref), 'latin1')).trim();
       if (/^[0-9a-f]{64}$/.test(checksum)) return checksum;
     } catch (error) {
       if (['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'].includes(systemCodeOf(error) ?? '')) return undefined;

@@ -1,7 +1,8 @@
 import { AtomicError, messageOf } from '../errors.ts';
 import type { StepContext } from './context.ts';
+import { removeTemporaries } from './temporaries.ts';
 import { Journal, noteUndone, type OpenJournal } from './journal.ts';
-import { announceStep, describeStep, type Plan } from './plan.ts';
+import { announceStep, describeStep, nameChange, type Plan } from './plan.ts';
 import { applyStep, captureStep, cleanStep, undoStep, type Before } from './steps.ts';
 
 interface Begun {
@@ -115,16 +116,13 @@ export async function recoverJournal(
       noteUndone(journal, index, context.files),
     );
     if (trouble.length > 0) {
-      throw new AtomicError(
-        'journal-open',
-        `The ${plan.action} of ${plan.container} that was cut off could not be undone`,
-        {
-          details: trouble.join('\n'),
-          hint: `Put right what is named above and run the command again; the journal is ${path}.`,
-        },
-      );
+      throw new AtomicError('journal-open', `The ${nameChange(plan)} that was cut off could not be undone`, {
+        details: trouble.join('\n'),
+        hint: `Put right what is named above and run the command again; the journal is ${path}.`,
+      });
     }
   }
+  await removeTemporaries(journal, context.files);
   await context.files.remove(path);
   return journal.committed ? 'finished' : 'undone';
 }

@@ -30,11 +30,18 @@ export interface RuntimeContainers {
   remove(runtime: string, container: string): Promise<void>;
 }
 
+/** What a transaction asks of the image store. */
+export interface StoreKeeper {
+  /** Removes what no ref of a repo leads to. */
+  collectGarbage(repository: string): Promise<void>;
+}
+
 /** What a step may touch. */
 export interface StepContext {
   readonly files: HostFiles;
   readonly services: ServiceManager;
   readonly containers: RuntimeContainers;
+  readonly store: StoreKeeper;
   readonly report: Report;
   /** Ends the way forward between two steps and in a wait; the way back is not interrupted. */
   readonly signal: AbortSignal;

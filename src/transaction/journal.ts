@@ -8,10 +8,15 @@ import { AtomicError, isAtomicError } from '../errors.ts';
 import type { HostFiles, JournalFile } from '../host/ports.ts';
 import { isRecord, parseJson } from '../image/json.ts';
 import { OWN_JSON_BYTES } from '../limits.ts';
-import type { Plan, Step } from './plan.ts';
-import type { Before } from './steps.ts';
+import { nameChange, type Plan, type Step } from './plan.ts';
+import { isKnownStep, type Before } from './steps.ts';
 
 const VERSION = 1;
+
+/** The file of a container's journal, or of the image store's. */
+export function journalFile(container: string | undefined): string {
+  return `${container ?? '.store'}.jsonl`;
+}
 
 export interface OpenJournal {
   readonly path: string;
@@ -37,20 +42,16 @@ export class Journal {
 
   /** @throws AtomicError `journal-open` when an earlier transaction of this container has not been ended */
   static async create(folder: string, plan: Plan, files: HostFiles): Promise<Journal> {
-    const path = join(folder, `${plan.container}.jsonl`);
+    const path = join(folder, journalFile(plan.container));
     await files.makeDirectory(folder, 0o700);
     // One that was cut off in its first line stands for a transaction that had not begun.
     if ((await readJournal(path, files)) === undefined) await files.remove(path);
     const file = await files.createJournal(path).catch((error: unknown) => {
       if (!isAtomicError(error, 'file-exists')) throw error;
-      throw new AtomicError(
-        'journal-open',
-        `An earlier change of ${plan.container} has not been ended: ${path}`,
-        {
-          cause: error,
-          hint: 'Run the command again: it undoes the earlier change first.',
-        },
-      );
+      throw new AtomicError('journal-open', `An earlier ${nameChange(plan)} has not been ended: ${path}`, {
+        cause: error,
+        hint: 'Run the command again: it undoes the earlier change first.',
+      });
     });
     try {
       await file.append(`${JSON.stringify({ journal: VERSION, pid: process.pid, ...plan })}\n`);
@@ -117,26 +118,47 @@ export async function noteUndone(journal: OpenJournal, index: number, files: Hos
 export async function readJournal(path: string, files: HostFiles): Promise<OpenJournal | undefined> {
   const text = (await files.readIfExists(path, OWN_JSON_BYTES))?.toString('utf8');
   const lines = text?.split('\n').slice(0, -1) ?? [];
-  const [first, ...rest] = lines.map((line) => parseJson(line, `the journal ${path}`, 'store-invalid'));
+  const [first, ...rest] = lines.map((line) => readLine(line, path));
   if (first === undefined) return undefined;
-  if (!isRecord(first) || first['journal'] !== VERSION || !Array.isArray(first['steps'])) {
-    throw new AtomicError('store-invalid', `the journal ${path} is not one that this version can read`);
-  }
-  const records = rest.filter(isRecord);
-  const undone = new Set(records.map((record) => record['undone']));
+  if (first['journal'] !== VERSION || !Array.isArray(first['steps'])) throw unreadable(path);
+  const steps: unknown[] = first['steps'];
+  if (!steps.every((step): step is Step => isRecord(step) && isKnownStep(step))) throw unreadable(path);
+  const undone = new Set(rest.map((record) => record['undone']));
   return {
     path,
     pid: Number(first['pid']),
     plan: {
       action: String(first['action']),
-      container: String(first['container']),
-      steps: first['steps'] as Step[],
+      container: typeof first['container'] === 'string' ? first['container'] : undefined,
+      steps,
     },
-    begun: records.flatMap((record) =>
+    begun: rest.flatMap((record) =>
       typeof record['begin'] === 'number' && !undone.has(record['begin'])
         ? [{ index: record['begin'], before: record['before'] as Before }]
         : [],
     ),
-    committed: records.some((record) => record['committed'] === true),
+    committed: rest.some((record) => record['committed'] === true),
   };
+}
+
+function readLine(line: string, path: string): Readonly<Record<string, unknown>> {
+  try {
+    const record = parseJson(line, `the journal ${path}`, 'store-invalid');
+    if (isRecord(record)) return record;
+  } catch (error) {
+    if (!isAtomicError(error)) throw error;
+    throw unreadable(path, error);
+  }
+  throw unreadable(path);
+}
+
+function unreadable(path: string, cause?: unknown): AtomicError {
+  return new AtomicError(
+    'store-invalid',
+    `The journal ${path} is damaged, or of another version of atomic-ts`,
+    {
+      cause,
+      hint: 'Its lines are JSON and tell the steps that were begun. Put right by hand what they name, and remove it.',
+    },
+  );
 }

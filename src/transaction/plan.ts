@@ -35,13 +35,23 @@ export type Step =
       readonly ours: boolean;
     }
   | { readonly kind: 'start'; readonly unit: string; readonly settleMs: number }
-  | { readonly kind: 'stop'; readonly unit: string };
+  | { readonly kind: 'stop'; readonly unit: string }
+  /** A ref of the image store, `path` its file in the repo. Its objects stay. */
+  | { readonly kind: 'remove-ref'; readonly ref: string; readonly path: string }
+  /** Once the transaction has ended well, objects go that no ref leads to. */
+  | { readonly kind: 'collect-garbage'; readonly repository: string };
 
 export interface Plan {
-  /** `install`: how a message about the journal calls it. */
+  /** `install`, `prune of the image store`: how a message about the journal calls it. */
   readonly action: string;
-  readonly container: string;
+  /** Undefined for a change of the image store. */
+  readonly container: string | undefined;
   readonly steps: readonly Step[];
+}
+
+/** `update of spc` */
+export function nameChange({ action, container }: Plan): string {
+  return container === undefined ? action : `${action} of ${container}`;
 }
 
 /** A step as `--dry-run` prints it. */
@@ -64,6 +74,8 @@ export function describeStep(step: Step): string {
       return `${step.runtime} delete --force ${step.container}${step.ours ? '' : ' (only if the change has to be undone)'}`;
     case 'reload-when-undone':
       return 'systemctl daemon-reload (only if the change has to be undone)';
+    case 'collect-garbage':
+      return `ostree --repo=${step.repository} prune --refs-only`;
     case 'daemon-reload':
     case 'create-tmpfiles':
     case 'remove-tmpfiles':
@@ -71,6 +83,7 @@ export function describeStep(step: Step): string {
     case 'disable-now':
     case 'start':
     case 'stop':
+    case 'remove-ref':
       return announceStep(step) ?? step.kind;
   }
 }
@@ -94,6 +107,8 @@ export function announceStep(step: Step): string | undefined {
       return `systemctl start ${step.unit}`;
     case 'stop':
       return `systemctl stop ${step.unit}`;
+    case 'remove-ref':
+      return `Deleting ${step.ref}`;
     case 'place-deployment':
     case 'set-aside':
     case 'create-file':
@@ -102,6 +117,7 @@ export function announceStep(step: Step): string | undefined {
     case 'switch-link':
     case 'remove-container':
     case 'reload-when-undone':
+    case 'collect-garbage':
       return undefined;
   }
 }

@@ -180,7 +180,29 @@ const HANDLERS: Handlers = {
       if (before === true) await services.start(unit);
     },
   },
+  'remove-ref': {
+    capture: ({ path }, { files }) => captureFile(path, files),
+    apply: async ({ path }, { files }) => {
+      await files.remove(path);
+      await files.syncDirectory(dirname(path));
+    },
+    // An import may have come in between a death and its repair: its ref is as good.
+    undo: async ({ path }, before, { files }) => {
+      if (!(await files.exists(path))) await restoreFile(path, before, files);
+    },
+  },
+  'collect-garbage': {
+    capture: nothing,
+    apply: () => Promise.resolve(),
+    undo: () => Promise.resolve(),
+    clean: ({ repository }, { store }) => store.collectGarbage(repository),
+  },
 };
+
+/** Whether this version can take a step, or take it back; a journal may be another version's. */
+export function isKnownStep(step: { readonly kind?: unknown }): step is Step {
+  return typeof step.kind === 'string' && Object.hasOwn(HANDLERS, step.kind);
+}
 
 export function captureStep(step: Step, context: StepContext): Promise<Before> {
   return handlerOf(step).capture(step, context);

@@ -37,6 +37,8 @@ export interface Host {
   writeFile(path: string, content: string | Uint8Array, mode?: number): Promise<void>;
   /** @throws Error when the file cannot be read. */
   readFile(path: string): Promise<string>;
+  /** Shuts it down and boots it again: its files stay, /run and all that ran is gone. @throws Error with its log */
+  reboot(): Promise<void>;
   /** Powers it off and removes all of it; may be called again. */
   stop(): Promise<void>;
 }
@@ -52,15 +54,25 @@ export async function bootHost(options: HostOptions = {}): Promise<Host> {
   const name = `test-${process.pid}-${booted}`;
   const binds = (options.binds ?? []).flatMap((bind) => ['--bind', bind]);
   const state = await callScript(['start', name, '--owner', String(process.pid), ...binds]);
-  const leader = await readFile(`${state.trim()}/leader`, 'utf8');
+  const findRoot = async (): Promise<string> => {
+    const leader = await readFile(`${state.trim()}/leader`, 'utf8');
+    return `/proc/${leader.split(' ', 1).join('')}/root`;
+  };
+  let root = await findRoot();
 
   const exec: Host['exec'] = (command, args = [], execOptions = {}) =>
     runScript(['exec', name, '--', ...wrapCommand(execOptions), command, ...args], execOptions.input);
 
   return {
     name,
-    root: `/proc/${leader.split(' ', 1).join('')}/root`,
+    get root() {
+      return root;
+    },
     exec,
+    async reboot() {
+      await callScript(['reboot', name]);
+      root = await findRoot();
+    },
     async writeFile(path, content, mode = 0o644) {
       // Not by way of /dev/stdin: node's pipes are sockets, which cannot be opened by name.
       const script = 'mkdir -p -- "${1%/*}" && cat >"$1" && chmod "$2" "$1"';

@@ -70,18 +70,59 @@ async function runsStill(pid: number): Promise<boolean> {
 }
 
 describe('a lock', () => {
+  const request = (path: string, waitMs = 0) =>
+    ({ path, mode: 'exclusive', waitMs, purpose: 'change the container spc' }) as const;
+  const acquire = (path: string): string =>
+    `await createLocks('atomic-ts install').acquire(${JSON.stringify(request(path))});`;
+
   it('dies with the process that holds it, however that dies', async () => {
     const path = join(folder, 'lock');
-    const { child } = await startScript(
-      `await createLocks().acquire(${JSON.stringify(path)}, 'exclusive', 0);
-       console.log('held'); setInterval(() => {}, 1000);`,
+    const { child } = await startScript(`${acquire(path)} console.log('held'); setInterval(() => {}, 1000);`);
+    const locks = createLocks('atomic-ts');
+    await expect(locks.acquire(request(path))).rejects.toThrow(
+      new RegExp(
+        `^Cannot change the container spc: process ${child.pid} \\(atomic-ts install, since [0-9:]+\\) is at it$`,
+      ),
     );
-    const locks = createLocks();
-    await expect(locks.acquire(path, 'exclusive', 0)).rejects.toThrow(`process ${child.pid} holds it`);
     child.kill('SIGKILL');
-    const held = await locks.acquire(path, 'exclusive', 30_000);
-    expect(await readFile(path, 'utf8')).toBe(`${process.pid}\n`);
-    await held.release();
+    await (await locks.acquire(request(path, 30_000))).release();
+  });
+
+  it('outlives that process until the last program that works for it has ended; whoever comes is told of both', async () => {
+    const path = join(folder, 'inherited-lock');
+    const { child } = await startScript(
+      `${acquire(path)}
+       void createExec().run('sh', ['-c', 'echo $$ >${folder}/orphan; exec sleep 1000']);
+       console.log('held');`,
+    );
+    const orphan = join(folder, 'orphan');
+    await until(async () => (await readFile(orphan, 'utf8').catch(() => '')).endsWith('\n'));
+    const pid = Number(await readFile(orphan, 'utf8'));
+    child.kill('SIGKILL');
+    await ended(child);
+    const locks = createLocks('atomic-ts');
+    await expect(locks.acquire(request(path))).rejects.toThrow(
+      new RegExp(
+        `process ${child.pid} \\(atomic-ts install, since [0-9:]+\\) has died, and its child ${pid} \\(sleep\\) is still at work$`,
+      ),
+    );
+    const waiting = locks.acquire(request(path, 60_000));
+    process.kill(pid);
+    await (await waiting).release();
+  });
+
+  it('is not held by who waits for a program that another one works for, and dies', async () => {
+    const path = join(folder, 'tied-lock');
+    const { child } = await startScript(
+      `${acquire(path)}
+       void createExec().run('sh', ['-c', 'echo $$ >${folder}/tied; exec sleep 1000'], { endWithUs: true });
+       console.log('held');`,
+    );
+    await until(async () => (await readFile(join(folder, 'tied'), 'utf8').catch(() => '')).endsWith('\n'));
+    const pid = Number(await readFile(join(folder, 'tied'), 'utf8'));
+    child.kill('SIGKILL');
+    await (await createLocks('atomic-ts').acquire(request(path, 60_000))).release();
+    expect(await runsStill(pid)).toBe(false);
   });
 });
 

@@ -41,7 +41,7 @@ describe('systemd', () => {
     const exec = new FakeExec();
     const { signal } = new AbortController();
     await createSystemd(exec).start('web', signal);
-    expect(exec.calls[0]?.options).toEqual({ timeoutMs: 300_000, signal });
+    expect(exec.calls[0]?.options).toEqual({ timeoutMs: 300_000, endWithUs: true, signal });
   });
 
   it('does not mind a failure that systemd has forgotten already', async () => {

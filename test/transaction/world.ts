@@ -69,6 +69,7 @@ export class World {
       files: this.#watch(this.#files()),
       services: this.#watch(this.#services()),
       containers: this.#watch(this.#runtime()),
+      store: this.#watch({ collectGarbage: () => Promise.resolve() }),
       report: (event) => void this.events.push(event),
       signal,
     };

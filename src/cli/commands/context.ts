@@ -10,6 +10,10 @@ export interface CommandContext {
   readonly version: string;
   readonly output: Output;
   readonly lockWaitMs: number;
+  /** The command as it is called: `atomic-ts containers update`. */
+  readonly command: string;
+  /** Whether every question is answered with yes. */
+  readonly assumeYes: boolean;
 }
 
 export interface RegistryFlags {
@@ -20,10 +24,21 @@ export interface RegistryFlags {
   readonly tlsVerify?: boolean;
 }
 
-/** Wires the program to this host, telling progress to the command's output. */
-export async function openApp({ version, output, lockWaitMs }: CommandContext): Promise<App> {
+/**
+ * Wires the program to this host, telling progress to the command's output. What dead processes have left half done is
+ * ended first, whatever the command is.
+ */
+export async function openApp(context: CommandContext): Promise<App> {
+  const app = await openAppAsIs(context);
+  const { endOpenChanges } = await import('../../app/open-changes.ts');
+  await endOpenChanges(app);
+  return app;
+}
+
+/** The same for a command that itself tells of what was left half done. */
+export async function openAppAsIs({ version, output, lockWaitMs, command }: CommandContext): Promise<App> {
   const { createApp } = await import('../wiring.ts');
-  return createApp({ version, report: output.report, lockWaitMs });
+  return createApp({ version, report: output.report, lockWaitMs, command });
 }
 
 export function readAccess(flags: RegistryFlags): RegistryAccess {

@@ -1,8 +1,9 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { Duplex } from 'node:stream';
 import { systemCodeOf } from '../../errors.ts';
 import { adoptChild, killGroup, releaseChild } from './children.ts';
 import { commandFailed, nameCommand, toolMissing } from './failure.ts';
+import { heldDescriptors } from './held.ts';
 import { collectOutput } from './output.ts';
 
 /**
@@ -17,7 +18,11 @@ export function startFilter(
   environment: Readonly<Record<string, string>>,
 ): Duplex {
   const command = nameCommand(program, args);
-  const child = spawn(program, args, { stdio: 'pipe', env: environment, detached: true });
+  const child = spawn(program, args, {
+    stdio: ['pipe', 'pipe', 'pipe', ...heldDescriptors()],
+    env: environment,
+    detached: true,
+  }) as ChildProcessWithoutNullStreams;
   const { pid } = child;
   if (pid !== undefined) adoptChild(pid, 'SIGKILL');
   const stderr = collectOutput(child.stderr, 'tail');

@@ -1,0 +1,133 @@
+/** The end of changes that died with their process: their journals are there, and nobody holds their locks. */
+import { join } from 'node:path';
+import { AtomicError, isAtomicError } from '../errors.ts';
+import { isContainerName, type ContainerName } from '../container/name.ts';
+import type { LockRequest } from '../host/ports.ts';
+import { recoverJournal } from '../transaction/apply.ts';
+import { readJournal } from '../transaction/journal.ts';
+import { nameChange, type Plan } from '../transaction/plan.ts';
+import type { App } from './context.ts';
+import {
+  containerLockPath,
+  journalFolder,
+  journalPath,
+  stagingFolder,
+  storeLockPath,
+  trashFolder,
+} from './layout.ts';
+import { recoveryContext } from './step-context.ts';
+
+/** Whose journal it is: a container's, or the image store's. */
+export type Subject = ContainerName | undefined;
+
+export interface Recovered {
+  readonly plan: Plan;
+  /** The process that began it. */
+  readonly pid: number;
+  readonly outcome: 'finished' | 'undone';
+}
+
+/** The lock that a change of a subject holds. */
+export function lockOf(app: App, subject: Subject, purpose: string): Omit<LockRequest, 'waitMs'> {
+  const path = subject === undefined ? storeLockPath(app) : containerLockPath(app, subject);
+  return { path, mode: 'exclusive', purpose, signal: app.signal };
+}
+
+export function nameSubject(subject: Subject): string {
+  return subject === undefined ? 'the image store' : `the container ${subject}`;
+}
+
+/** Whose journals are there: of living processes and of dead ones. @throws AtomicError `not-root` */
+export async function listJournals(app: App): Promise<Subject[]> {
+  return (await app.files.list(journalFolder(app))).flatMap((entry): Subject[] => {
+    if (entry === '.store.jsonl') return [undefined];
+    const name = entry.endsWith('.jsonl') ? entry.slice(0, -'.jsonl'.length) : '';
+    return isContainerName(name) ? [name] : [];
+  });
+}
+
+/**
+ * Ends an earlier change, if there is one. The caller holds the subject's lock.
+ * @throws AtomicError `store-invalid` for a journal that cannot be read, `journal-open` for a change that could not be undone
+ */
+export async function recover(app: App, subject: Subject): Promise<Recovered | undefined> {
+  const path = journalPath(app, subject);
+  const journal = await readJournal(path, app.files);
+  if (journal === undefined) {
+    // Cut off in its first line: nothing had begun.
+    await app.files.remove(path);
+    return undefined;
+  }
+  if (journal.plan.container !== subject) {
+    throw new AtomicError('store-invalid', `The journal ${path} is not one of ${nameSubject(subject)}`, {
+      hint: 'Somebody has put it there: look at what it says, and remove it.',
+    });
+  }
+  const outcome = await recoverJournal(journal, recoveryContext(app));
+  return { plan: journal.plan, pid: journal.pid, outcome };
+}
+
+export function describeRecovery({ plan, pid, outcome }: Recovered): string {
+  return `The ${nameChange(plan)} by process ${pid} was cut off: it is ${outcome} now`;
+}
+
+/** The same, and says so. */
+export async function recoverAndTell(app: App, subject: Subject): Promise<void> {
+  const recovered = await recover(app, subject);
+  if (recovered !== undefined) app.report({ event: 'notice', text: describeRecovery(recovered) });
+}
+
+/**
+ * Ends whatever dead processes have left open, before a command begins: without waiting, and without touching what a
+ * living process is at. What cannot be ended is told of and keeps no command from its own work.
+ */
+export async function recoverOpenChanges(app: App): Promise<void> {
+  for (const subject of await listJournals(app)) {
+    try {
+      await withFreeLock(app, subject, () => recoverAndTell(app, subject));
+    } catch (error) {
+      if (!isAtomicError(error) || app.signal.aborted) throw error;
+      if (error.code === 'busy') continue;
+      app.report({ event: 'warning', text: `${error.message} (atomic-ts repair tells more)` });
+    }
+  }
+}
+
+/** @throws AtomicError `busy` when a living process is at it */
+export async function withFreeLock<T>(app: App, subject: Subject, work: () => Promise<T>): Promise<T> {
+  const purpose = `repair ${nameSubject(subject)}`;
+  const lock = await app.locks.acquire({ ...lockOf(app, subject, purpose), waitMs: 0 });
+  try {
+    return await work();
+  } finally {
+    await lock.release();
+  }
+}
+
+/** Containers that have trees in the making, or in the trash. */
+export async function listOwnersOfLeftovers(app: App): Promise<ContainerName[]> {
+  const entries = [stagingFolder(app), trashFolder(app)].map((folder) => app.files.list(folder));
+  return (await Promise.all(entries)).flat().map(ownerOf).filter(isContainerName);
+}
+
+/**
+ * Removes what dead processes left of a container: trees in the making, and what they had set aside. The caller holds
+ * the container's lock and has found no journal, so nobody is at these and nothing will ask for them again.
+ * @returns the paths of what is gone
+ */
+export async function removeLeftovers(app: App, name: ContainerName): Promise<string[]> {
+  const removed: string[] = [];
+  for (const folder of [stagingFolder(app), trashFolder(app)]) {
+    for (const entry of await app.files.list(folder)) {
+      if (ownerOf(entry) !== name) continue;
+      await app.files.removeTree(join(folder, entry));
+      removed.push(join(folder, entry));
+    }
+  }
+  return removed;
+}
+
+/** `NAME` of `NAME.PID` and `NAME.deployment`: what follows has no dot. */
+function ownerOf(entry: string): string {
+  return entry.slice(0, Math.max(entry.lastIndexOf('.'), 0));
+}

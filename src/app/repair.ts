@@ -1,0 +1,94 @@
+/** Puts right what was left half done: open journals first, then what dead processes have left lying about. */
+import { AtomicError, isAtomicError } from '../errors.ts';
+import type { ContainerName } from '../container/name.ts';
+import { listOstreeStaging, listUnfinishedIndexes } from '../store/collect-garbage.ts';
+import { requireRoot } from './change.ts';
+import { findContainer } from './containers.ts';
+import type { App } from './context.ts';
+
+import {
+  listJournals,
+  listOwnersOfLeftovers,
+  recover,
+  removeLeftovers,
+  withFreeLock,
+  type Recovered,
+  type Subject,
+} from './recover.ts';
+
+export interface RepairOutcome {
+  readonly repaired: readonly Recovered[];
+  /** Paths of what is gone. */
+  readonly removed: readonly string[];
+  /** What a living process is at, with the sentence that names it. */
+  readonly busy: readonly { readonly subject: Subject; readonly message: string }[];
+  readonly failed: readonly { readonly subject: Subject; readonly error: AtomicError }[];
+}
+
+/** An outcome in the making. */
+type Findings = { readonly [K in keyof RepairOutcome]: RepairOutcome[K][number][] };
+
+/**
+ * Repairs one container, or all of them and the image store. What cannot be repaired keeps nothing else from it.
+ * @throws AtomicError `not-root`; `container-not-found` for a name of which there is nothing on this host
+ */
+export async function repair(app: App, only: ContainerName | undefined): Promise<RepairOutcome> {
+  requireRoot(app, 'repair system containers');
+  const found: Findings = { repaired: [], removed: [], busy: [], failed: [] };
+  const subjects = new Set([...(await listJournals(app)), ...(await listOwnersOfLeftovers(app))]);
+  if (only !== undefined && !subjects.has(only) && (await findContainer(app, only)) === undefined) {
+    throw new AtomicError('container-not-found', `System container '${only}' is not installed`, {
+      hint: 'atomic-ts containers list --all shows those that are.',
+    });
+  }
+  for (const name of subjects) {
+    if (name === undefined || (only !== undefined && name !== only)) continue;
+    await collecting(found, name, () => withFreeLock(app, name, () => repairContainer(app, name, found)));
+  }
+  if (only === undefined && (subjects.has(undefined) || (await listStoreLeftovers(app)).length > 0)) {
+    await collecting(found, undefined, () => withFreeLock(app, undefined, () => repairStore(app, found)));
+  }
+  return found;
+}
+
+async function collecting(found: Findings, subject: Subject, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!isAtomicError(error)) throw error;
+    if (error.code === 'busy') found.busy.push({ subject, message: error.message });
+    else found.failed.push({ subject, error });
+  }
+}
+
+/** The caller holds the container's lock. */
+async function repairContainer(app: App, name: ContainerName, found: Findings): Promise<void> {
+  const recovered = await recover(app, name);
+  if (recovered !== undefined) found.repaired.push(recovered);
+  found.removed.push(...(await removeLeftovers(app, name)));
+}
+
+/** The caller holds the store alone, so no import of ours goes on, nor a program of one that died. */
+async function repairStore(app: App, found: Findings): Promise<void> {
+  const recovered = await recover(app, undefined);
+  if (recovered !== undefined) found.repaired.push(recovered);
+  for (const leftover of await listStoreLeftovers(app)) {
+    for (const path of leftover) await app.files.removeTree(path);
+    found.removed.push(...leftover.slice(0, 1));
+  }
+}
+
+/**
+ * What imports that died have left in the repo: paths that go together. Programs that are not ours may be at it as well;
+ * what one of them has open stays, and a repo that is not below the checkouts (the system's, as a rule) is left to
+ * libostree, which does the same in time.
+ */
+async function listStoreLeftovers(app: App): Promise<string[][]> {
+  const { repository, checkouts } = app.paths;
+  const leftovers = (await listUnfinishedIndexes(repository)).map((path) => [path]);
+  if (!repository.startsWith(`${checkouts}/`)) return leftovers;
+  for (const { folder, lock } of await listOstreeStaging(repository)) {
+    if (!(await app.files.isOpen(lock))) leftovers.push([folder, lock]);
+  }
+  return leftovers;
+}
