@@ -10,6 +10,7 @@ export type ErrorCode =
   | 'reference-invalid'
   | 'name-invalid'
   | 'image-not-found'
+  | 'image-in-use'
   | 'manifest-unknown'
   | 'manifest-invalid'
   | 'config-invalid'

@@ -3,10 +3,9 @@ import { AtomicError } from '../errors.ts';
 import { hexOf } from '../image/digest.ts';
 import type { StoredImage } from '../store/image-store.ts';
 import { isBlobRef, REF_PREFIX } from '../store/names.ts';
-import { readOtherDeployment, listContainers } from './containers.ts';
 import type { App } from './context.ts';
 import { formatSize } from './format-size.ts';
-import { listPreinstalled } from './list-containers.ts';
+import { readImageUse } from './image-use.ts';
 import { matchesFilters, parseFilters } from './list-filter.ts';
 import { formatLocalTime } from './local-time.ts';
 
@@ -55,7 +54,7 @@ const NAMELESS = '<none>';
  */
 export async function describeImages(app: App, { all, filters }: ImageListOptions): Promise<ListedImage[]> {
   const wanted = parseFilters(filters, FILTER_KEYS);
-  const used = await readUsedIds(app);
+  const used = await readImageUse(app);
   let complete = true;
   const images = await app.store.list((error) => {
     complete = false;
@@ -74,7 +73,7 @@ export async function describeImages(app: App, { all, filters }: ImageListOption
   return listed.filter((image) => matchesFilters(wanted, (key) => String(image[FILTER_FIELDS[key]])));
 }
 
-function describe(image: StoredImage, used: ReadonlySet<string>): ListedImage {
+function describe(image: StoredImage, used: Pick<ReadonlySet<string>, 'has'>): ListedImage {
   const id = hexOf(image.digest);
   return {
     ...splitName(image.name),
@@ -129,23 +128,4 @@ async function readRefTime({ store, report }: App, ref: string): Promise<Date | 
     report({ event: 'warning', text: error.message });
     return undefined;
   }
-}
-
-/** The images of all deployments, those that a rollback would go back to included. */
-async function readUsedIds(app: App): Promise<Set<string>> {
-  const ids = new Set<string>();
-  const add = (revision: string | undefined): void => {
-    if (revision !== undefined) ids.add(revision);
-  };
-  for (const { info } of await listPreinstalled(app)) add(info.revision);
-  for (const container of await listContainers(app)) {
-    add(container.current.info.revision);
-    try {
-      add((await readOtherDeployment(app, container))?.info.revision);
-    } catch (error) {
-      if (!(error instanceof AtomicError)) throw error;
-      app.report({ event: 'warning', text: error.message });
-    }
-  }
-  return ids;
 }

@@ -165,6 +165,21 @@ function addImageCommands(program: Command, act: Act): void {
     .option('-q, --quiet', 'print the ids only')
     .option('--json', 'print JSON')
     .action(act(async () => (await import('./commands/images-list.ts')).runImagesList));
+  images
+    .command('prune')
+    .description(
+      'remove what belongs to nothing any more: deployments without a container, layers without an image',
+    )
+    .option('--dry-run', 'print what would be removed')
+    .action(act(async () => (await import('./commands/images-prune.ts')).runImagesPrune));
+  images
+    .command('delete [images...]')
+    .description('remove images from the local storage; the next prune takes their layers')
+    .option('-a, --all', 'all images')
+    .option('-f, --force', 'those too that a container was made from: it runs on')
+    .option('--dry-run', 'print what would be removed')
+    .option('--storage <backend>', 'only ostree')
+    .action(act(async () => (await import('./commands/images-delete.ts')).runImagesDelete));
   program
     .command('doctor')
     .description('check what this host has: tools, file systems, cgroups, space')

@@ -1,0 +1,12 @@
+import { pruneImages } from '../../app/prune-images.ts';
+import { openApp, type CommandContext } from './context.ts';
+
+export async function runImagesPrune(
+  context: CommandContext,
+  { dryRun = false }: { readonly dryRun?: boolean },
+): Promise<void> {
+  const { deployments, refs } = await pruneImages(await openApp(context), dryRun);
+  const preview = [...deployments, ...refs].map((what) => `Deleting ${what}`);
+  // What is really deleted is told while it goes.
+  context.output.result({ deployments, refs }, dryRun ? [...preview, '', 'Nothing was changed.'] : []);
+}
