@@ -109,6 +109,8 @@ export async function recoverJournal(
   context: StepContext,
 ): Promise<'finished' | 'undone'> {
   const { plan, path } = journal;
+  // First, or they would keep folders that the change made from being empty.
+  await removeTemporaries(journal, context.files);
   if (journal.committed) {
     await cleanUp(plan, context);
   } else {
@@ -122,7 +124,6 @@ export async function recoverJournal(
       });
     }
   }
-  await removeTemporaries(journal, context.files);
   await context.files.remove(path);
   return journal.committed ? 'finished' : 'undone';
 }

@@ -7,6 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AtomicError } from '../../src/errors.ts';
 import { createExec } from '../../src/host/exec.ts';
+import type { Exec } from '../../src/host/ports.ts';
 import { CHILD_OUTPUT_BYTES } from '../../src/limits.ts';
 
 const exec = createExec({ PATH: '/usr/bin:/bin', HOME: '/root', LANG: 'de_DE.UTF-8', LANGUAGE: 'de' });
@@ -337,5 +338,40 @@ describe('attach', () => {
 
   it('fails as tool-missing when there is no such program', async () => {
     expect((await failureOf(exec.attach(join(folder, 'none'), []))).code).toBe('tool-missing');
+  });
+});
+
+describe('a program that ends with us', () => {
+  /** A folder of programs, for a PATH that has no others. */
+  async function programs(files: Readonly<Record<string, string>>): Promise<Exec> {
+    for (const [name, script] of Object.entries(files)) {
+      await writeFile(join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    }
+    return createExec({ PATH: folder });
+  }
+
+  it('is run by way of setpriv, with our process for its parent, and fails under its own name', async () => {
+    const tied = createExec({ PATH: '/usr/bin:/bin' });
+    const { stdout } = await tied.run('sh', shell('echo "$PPID $1"', 'a b'), { endWithUs: true });
+    expect(stdout).toBe(`${process.pid} a b\n`);
+    const failed = await failureOf(tied.run('sh', shell('echo why >&2; exit 3'), { endWithUs: true }));
+    expect(failed).toMatchObject({ code: 'command-failed', message: 'sh failed (exit status 3): why' });
+  });
+
+  it('that is missing is told as missing, and not as a failure of setpriv', async () => {
+    const tied = createExec({ PATH: '/usr/bin:/bin' });
+    const failed = await failureOf(tied.run('no-such-program', [], { endWithUs: true }));
+    expect(failed).toMatchObject({
+      code: 'tool-missing',
+      message: 'Cannot run no-such-program: it is not installed',
+    });
+  });
+
+  it.each([
+    ['there is none', undefined],
+    ['it is too old', 'echo "setpriv: unrecognized option \'--pdeathsig\'" >&2; exit 1'],
+  ])('is run all the same where setpriv cannot see to that: %s', async (_why, setpriv) => {
+    const few = await programs({ work: 'echo done', ...(setpriv === undefined ? {} : { setpriv }) });
+    expect((await few.run('work', [], { endWithUs: true })).stdout).toBe('done\n');
   });
 });

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { AtomicError } from '../../src/errors.ts';
@@ -87,6 +87,8 @@ describe('a plan that goes well', () => {
       'Created file host/a/b/file',
       'Created file host/a/folder',
       'Created file host/c/link',
+      'Deleting ociimage/x',
+      'Deleting ociimage/none',
       'systemd-tmpfiles --remove tmpfiles/web.conf',
       'systemd-tmpfiles --create tmpfiles/web.conf',
       'systemctl daemon-reload',
@@ -366,6 +368,57 @@ describe('recovery', () => {
     const open = await readJournal(journalOf(world), context.files);
     return open === undefined ? 'nothing' : recoverJournal(open, context);
   };
+
+  test('removes the files that were being written, and no other file’s', async () => {
+    const world = newWorld();
+    const before = withoutState(world.snapshot());
+    let dead = false;
+    world.before = (call) => {
+      dead ||= call === 'start more';
+      if (dead) throw new Error('dead');
+    };
+    await failure(apply(world, updatePlan(world)));
+    revive(world);
+    const temporary = (path: string): string => {
+      const name = path.slice(path.lastIndexOf('/') + 1);
+      return world.at(path.replace(name, `.${name}.0123456789ab.atomic-new`));
+    };
+    const ours = [
+      'units/web.service',
+      'units/more.service',
+      'host/a/b/file',
+      'containers/web',
+      'journal/web.jsonl',
+    ];
+    const others = ['units/other.service', 'units/web.service.d'];
+    for (const path of [...ours, ...others]) writeFileSync(temporary(path), 'half');
+    writeFileSync(world.at('units/.web.service.atomic-new'), 'not ours');
+    expect(await recover(world)).toBe('undone');
+    for (const path of others) rmSync(temporary(path));
+    rmSync(world.at('units/.web.service.atomic-new'));
+    expect(withoutState(world.snapshot())).toEqual(before);
+    expect(readdirSync(journals(world))).toEqual([]);
+  });
+
+  test('puts a removed ref back, and leaves one that an import has made since', async () => {
+    const world = newWorld();
+    const removal = (path: string): Step => ({ kind: 'remove-ref', ref: path, path: world.at(path) });
+    writeFileSync(world.at('repo/refs/y'), 'commit y');
+    const steps = [removal('repo/refs/x'), removal('repo/refs/y')];
+    world.before = (call) => {
+      if (call.includes('committed')) throw new Error('dead');
+      if (world.log.at(-1) === 'remove repo/refs/y') throw new Error('dead');
+    };
+    await failure(apply(world, { action: 'prune of the image store', container: undefined, steps }));
+    revive(world);
+    writeFileSync(world.at('repo/refs/y'), 'newer');
+    const path = join(journals(world), '.store.jsonl');
+    const open = await readJournal(path, world.context().files);
+    expect(open?.plan.container).toBeUndefined();
+    if (open !== undefined) expect(await recoverJournal(open, world.context())).toBe('undone');
+    expect(readFileSync(world.at('repo/refs/x'), 'utf8')).toBe('commit');
+    expect(readFileSync(world.at('repo/refs/y'), 'utf8')).toBe('newer');
+  });
 
   test.each(['before', 'after'] as const)(
     'of a process that died %s any of its calls: all or nothing',

@@ -21,6 +21,7 @@ export function installedWorld(root: string): World {
   write('etc/web/removed', 'goes');
   write('etc/web/kept-aside', 'goes and comes back');
   write('run/old/state', 'state');
+  write('repo/refs/x', 'commit');
   mkdirSync(world.at('host'));
   symlinkSync(world.at('containers/web.0'), world.at('containers/web'));
   for (const unit of [NAME, 'helper']) {
@@ -58,6 +59,9 @@ export function updatePlan(world: World): Plan {
     { kind: 'create-host-file', file: { ...host('host/c/link'), kind: 'symlink', target: '../a' } },
     { kind: 'switch-link', path: world.at('containers/web'), target: world.at('containers/web.1') },
     { kind: 'switch-link', path: world.at('containers/new-link'), target: 'web' },
+    { kind: 'remove-ref', ref: 'ociimage/x', path: world.at('repo/refs/x') },
+    { kind: 'remove-ref', ref: 'ociimage/none', path: world.at('repo/refs/none') },
+    { kind: 'collect-garbage', repository: world.at('repo') },
     { kind: 'remove-tmpfiles', path: world.at('tmpfiles/web.conf') },
     {
       kind: 'replace-file',
