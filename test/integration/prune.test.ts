@@ -134,7 +134,7 @@ describe('collectGarbage', () => {
     if (layer === undefined) throw new Error('the image has no layer');
     const pending = await importBlob(store, layer);
     await collectGarbage(exec, repo);
-    await expect(pending.publish()).rejects.toThrow();
+    await expect(pending.publish()).rejects.toThrow('ENOENT');
   });
 
   test('may be killed at any of its removals: a second one ends it, and the same image can come again', async () => {
@@ -157,7 +157,7 @@ describe('collectGarbage', () => {
       if (number % 3 === 0) await commit(image, 'docker.io/one');
       await collectGarbage(exec, repo);
       ostree('fsck', '--quiet');
-      if (number % 3 !== 0) expect(countObjects()).toBe(0);
+      expect(countObjects() > 0).toBe(number % 3 === 0);
       if (!struck) break;
     }
     expect(killed).toBeGreaterThan(8);
