@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hasStruck, prepareFaults, strike, type Fault } from './support/faults.ts';
-import { helloImage, readHello } from './support/images.ts';
+import { helloImage, readHello, scriptImage } from './support/images.ts';
 import {
   CHECKOUTS,
   listChanges,
@@ -258,6 +258,31 @@ describe('repair', () => {
     expect(await asNobody('containers', 'list', '-q')).toMatchObject({ code: 0, stdout: 'hello\n' });
     expect((await repair()).stdout).toBe('The install of other by process 1 was cut off: it is undone now\n');
   });
+});
+
+describe('a container that runs once', () => {
+  it.each(['runc', 'crun'])(
+    'is run by %s under the lock, of which its own program sees nothing',
+    async (runtime) => {
+      const once = stage.addLayout(`once-${runtime}`, {
+        image: scriptImage('for fd in /proc/$$/fd/*; do readlink $fd; done; echo end', {
+          Labels: { 'atomic.run': 'once' },
+        }),
+      });
+      const { code, stdout, stderr } = await stage.atomic([
+        '--quiet',
+        'install',
+        once,
+        '--name',
+        'once',
+        '--runtime',
+        runtime,
+      ]);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      expect(stdout).toContain('end\n');
+      expect(stdout).not.toContain('atomic-ts');
+    },
+  );
 });
 
 describe('atomic-ts-recover.service, at boot,', () => {
