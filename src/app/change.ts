@@ -5,7 +5,7 @@ import type { ContainerName } from '../container/name.ts';
 import { applyPlan } from '../transaction/apply.ts';
 import { describeStep, type Plan } from '../transaction/plan.ts';
 import type { App } from './context.ts';
-import { journalFolder, linkPath, tmpfilesPath, trashPath, unitPath } from './layout.ts';
+import { journalFolder, linkPath, stagingFolder, tmpfilesPath, trashPath, unitPath } from './layout.ts';
 import type { PreviewFile } from './host-files.ts';
 import type { Places, Present } from './plan-change.ts';
 import { lockOf, recoverAndTell, removeLeftovers } from './recover.ts';
@@ -73,7 +73,7 @@ export async function withContainerLock<T>(
   const lock = await app.locks.acquire({ ...lockOf(app, name, purpose), waitMs: app.lockWaitMs });
   try {
     await recoverAndTell(app, name);
-    await removeLeftovers(app, name);
+    await removeLeftovers(app, name, stagingFolder(app));
     return await work();
   } finally {
     await lock.release();

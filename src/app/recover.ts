@@ -111,20 +111,17 @@ export async function listOwnersOfLeftovers(app: App): Promise<ContainerName[]> 
 }
 
 /**
- * Removes what dead processes left of a container: trees in the making, and what they had set aside. The caller holds
- * the container's lock and has found no journal, so nobody is at these and nothing will ask for them again.
+ * Removes what dead processes left of a container in one of our folders: trees in the making, or what they had set
+ * aside. The caller holds the container's lock and has found no journal, so nobody is at these and nothing will ask for
+ * them again.
  * @returns the paths of what is gone
+ * @throws AtomicError `busy` when something is mounted there
  */
-export async function removeLeftovers(app: App, name: ContainerName): Promise<string[]> {
-  const removed: string[] = [];
-  for (const folder of [stagingFolder(app), trashFolder(app)]) {
-    for (const entry of await app.files.list(folder)) {
-      if (ownerOf(entry) !== name) continue;
-      await app.files.removeTree(join(folder, entry));
-      removed.push(join(folder, entry));
-    }
-  }
-  return removed;
+export async function removeLeftovers(app: App, name: ContainerName, folder: string): Promise<string[]> {
+  const entries = (await app.files.list(folder)).filter((entry) => ownerOf(entry) === name);
+  const paths = entries.map((entry) => join(folder, entry));
+  for (const path of paths) await app.files.removeTree(path);
+  return paths;
 }
 
 /** `NAME` of `NAME.PID` and `NAME.deployment`: what follows has no dot. */

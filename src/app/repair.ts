@@ -5,6 +5,7 @@ import { listOstreeStaging, listUnfinishedIndexes } from '../store/collect-garba
 import { requireRoot } from './change.ts';
 import { findContainer } from './containers.ts';
 import type { App } from './context.ts';
+import { stagingFolder, trashFolder } from './layout.ts';
 
 import {
   listJournals,
@@ -43,29 +44,40 @@ export async function repair(app: App, only: ContainerName | undefined): Promise
   }
   for (const name of subjects) {
     if (name === undefined || (only !== undefined && name !== only)) continue;
-    await collecting(found, name, () => withFreeLock(app, name, () => repairContainer(app, name, found)));
+    await repairLocked(app, found, name, () => repairContainer(app, name, found));
   }
   if (only === undefined && (subjects.has(undefined) || (await listStoreLeftovers(app)).length > 0)) {
-    await collecting(found, undefined, () => withFreeLock(app, undefined, () => repairStore(app, found)));
+    await repairLocked(app, found, undefined, () => repairStore(app, found));
   }
   return found;
 }
 
-async function collecting(found: Findings, subject: Subject, work: () => Promise<void>): Promise<void> {
+/** Repairs what no living process is at; an error is one of the findings. */
+async function repairLocked(
+  app: App,
+  found: Findings,
+  subject: Subject,
+  work: () => Promise<void>,
+): Promise<void> {
   try {
-    await work();
+    await withFreeLock(app, subject, work);
   } catch (error) {
-    if (!isAtomicError(error)) throw error;
+    if (!isAtomicError(error) || app.signal.aborted) throw error;
     if (error.code === 'busy') found.busy.push({ subject, message: error.message });
     else found.failed.push({ subject, error });
   }
 }
 
-/** The caller holds the container's lock. */
+/**
+ * The caller holds the container's lock. Once nothing of it is open any more, and nothing lies about, is the time to
+ * judge whether the container is as it was recorded.
+ */
 async function repairContainer(app: App, name: ContainerName, found: Findings): Promise<void> {
   const recovered = await recover(app, name);
   if (recovered !== undefined) found.repaired.push(recovered);
-  found.removed.push(...(await removeLeftovers(app, name)));
+  for (const folder of [stagingFolder(app), trashFolder(app)]) {
+    found.removed.push(...(await removeLeftovers(app, name, folder)));
+  }
 }
 
 /** The caller holds the store alone, so no import of ours goes on, nor a program of one that died. */

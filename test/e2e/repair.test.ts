@@ -260,34 +260,30 @@ describe('repair', () => {
   });
 });
 
-describe('a container that runs once', () => {
-  it.each(['runc', 'crun'])(
-    'is run by %s under the lock, of which its own program sees nothing',
-    async (runtime) => {
-      const once = stage.addLayout(`once-${runtime}`, {
-        image: scriptImage('for fd in /proc/$$/fd/*; do readlink $fd; done; echo end', {
-          Labels: { 'atomic.run': 'once' },
-        }),
-      });
-      const { code, stdout, stderr } = await stage.atomic([
-        '--quiet',
-        'install',
-        once,
-        '--name',
-        'once',
-        '--runtime',
-        runtime,
-      ]);
-      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-      expect(stdout).toContain('end\n');
-      expect(stdout).not.toContain('atomic-ts');
-    },
-  );
+it('a container that runs once is run under the lock, of which its own program sees nothing', async () => {
+  const once = stage.addLayout('once', {
+    image: scriptImage('for fd in /proc/$$/fd/*; do readlink $fd; done; echo end', {
+      Labels: { 'atomic.run': 'once' },
+    }),
+  });
+  const { code, stdout } = await stage.atomic([
+    '--quiet',
+    'install',
+    once,
+    '--name',
+    'once',
+    '--runtime',
+    'runc',
+  ]);
+  expect(code).toBe(0);
+  expect(stdout).toContain('end\n');
+  expect(stdout).not.toContain('atomic-ts');
 });
 
 describe('atomic-ts-recover.service, at boot,', () => {
+  beforeAll(() => stage.run('systemctl', 'enable', 'atomic-ts-recover'));
+
   it('has nothing to do where nothing is open', async () => {
-    await stage.run('systemctl', 'enable', 'atomic-ts-recover');
     await stage.host.reboot();
     await waitForPage(stage, PAGE, 'Hi World');
     expect(
