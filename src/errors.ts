@@ -43,6 +43,7 @@ export type ErrorCode =
   | 'container-not-found'
   | 'deployment-missing'
   | 'service-failed'
+  | 'update-failed'
   | 'busy'
   | 'journal-open'
   | 'interrupted'

@@ -52,6 +52,15 @@ export const CHILD_OUTPUT_BYTES = 8 * MiB;
 /** A configuration file of the host (atomic.conf, auth.json). */
 export const CONFIG_FILE_BYTES = 1 * MiB;
 
+/** Kept of what a health check printed; Docker keeps as much. */
+export const HEALTH_OUTPUT_CHARACTERS = 4096;
+/** Most that an image can ask of us for its health check: how long we wait for it while its service starts. */
+export const HEALTH_INTERVAL_MS = 600_000;
+export const HEALTH_TIMEOUT_MS = 600_000;
+export const HEALTH_START_PERIOD_MS = 3_600_000;
+/** Failures in a row. */
+export const HEALTH_RETRIES = 100;
+
 /** Time without a byte before a connection counts as dead. */
 export const IDLE_TIMEOUT_MS = 60_000;
 /** Time to connect, and to the first byte of an answer. */

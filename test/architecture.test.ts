@@ -24,7 +24,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   store: ['stream', 'tree', 'image'],
   container: ['tree', 'image'],
   render: ['container', 'image'],
-  service: [],
+  service: ['image'],
   transaction: ['image'],
   app: ['copy', 'store', 'render', 'transaction', 'service', 'container', 'transport', 'config', 'image'],
   host: ['config', 'image'],

@@ -3,14 +3,22 @@ import { join } from 'node:path';
 import { AtomicError } from '../errors.ts';
 import type { ContainerName } from '../container/name.ts';
 import { applyPlan } from '../transaction/apply.ts';
-import { describeStep, type Plan } from '../transaction/plan.ts';
+import { describeSteps, type Plan } from '../transaction/plan.ts';
 import type { App } from './context.ts';
-import { journalFolder, linkPath, stagingFolder, tmpfilesPath, trashPath, unitPath } from './layout.ts';
+import {
+  failedPath,
+  journalFolder,
+  linkPath,
+  stagingFolder,
+  tmpfilesPath,
+  trashPath,
+  unitPath,
+} from './layout.ts';
 import type { PreviewFile } from './host-files.ts';
 import type { Places, Present } from './plan-change.ts';
 import { lockOf, recoverAndTell, removeLeftovers } from './recover.ts';
 import type { StagedDeployment } from './stage-deployment.ts';
-import { stepContext } from './step-context.ts';
+import { stepContext, type Special } from './step-context.ts';
 
 /** Seconds that a service has to stay up after its start before a change counts as done. */
 export const SETTLE_SECONDS = 5;
@@ -31,6 +39,7 @@ export function placesOf(app: App, name: ContainerName): Places {
     unit: unitPath(app, name),
     tmpfiles: tmpfilesPath(app, name),
     trash: (what) => trashPath(app, name, what),
+    failed: failedPath(app, name),
   };
 }
 
@@ -44,6 +53,7 @@ export async function readPresent(
   return {
     hasUnit,
     hasTmpfiles: await app.files.exists(places.tmpfiles),
+    hasFailed: await app.files.exists(places.failed),
     active: hasUnit && (await app.services.state(name)).active,
   };
 }
@@ -80,8 +90,8 @@ export async function withContainerLock<T>(
   }
 }
 
-export async function carryOut(app: App, plan: Plan): Promise<void> {
-  await applyPlan(plan, journalFolder(app), stepContext(app));
+export async function carryOut(app: App, plan: Plan, special?: Special): Promise<void> {
+  await applyPlan(plan, journalFolder(app), stepContext(app, special));
 }
 
 /** Every file that a plan would write, and its steps in words. */
@@ -103,6 +113,6 @@ export function previewOf(plan: Plan, staged: StagedDeployment): Preview {
     image: staged.info.image,
     digest: staged.image.digest,
     files: [...deployment, ...host, ...staged.hostFiles.preview],
-    steps: plan.steps.filter(({ kind }) => kind !== 'reload-when-undone').map(describeStep),
+    steps: describeSteps(plan.steps),
   };
 }

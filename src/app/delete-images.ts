@@ -2,11 +2,11 @@
 import { AtomicError, isAtomicError } from '../errors.ts';
 import type { ContainerName } from '../container/name.ts';
 import { decodeImageRef, imageRef, isBlobRef, METADATA, withTag } from '../store/names.ts';
-import type { Step } from '../transaction/plan.ts';
 import { carryOut, requireRoot } from './change.ts';
 import type { App } from './context.ts';
 import { readImageUse } from './image-use.ts';
 import { readReference } from './pull-image.ts';
+import { removeRef } from './remove-ref.ts';
 import { withStoreAlone } from './store-lock.ts';
 
 export interface DeleteRequest {
@@ -46,9 +46,7 @@ export async function deleteImages(
     const doomed = (await findDoomed(app, request)).filter(({ ref }) =>
       found.some((image) => image.ref === ref),
     );
-    const steps = doomed.map(({ ref }): Step => {
-      return { kind: 'remove-ref', ref, path: app.store.repository.refPath(ref) };
-    });
+    const steps = doomed.map(({ ref }, i) => removeRef(app, ref, i));
     // atomic does not speak of refs here.
     const report: App['report'] = (event) => (event.event === 'step' ? undefined : app.report(event));
     await carryOut({ ...app, report }, { action: 'deletion of images', container: undefined, steps });

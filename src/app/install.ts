@@ -1,3 +1,4 @@
+import type { HealthOption } from '../container/health-check.ts';
 import { AtomicError } from '../errors.ts';
 import { defaultContainerName, parseContainerName, type ContainerName } from '../container/name.ts';
 import { findRuntime, type Runtime } from '../service/oci-runtime.ts';
@@ -19,6 +20,8 @@ export interface InstallRequest {
   readonly runtime: string | undefined;
   readonly start: boolean;
   readonly settleMs: number;
+  /** The check that its service has to pass; undefined: the image's, if it has one. */
+  readonly health: HealthOption | undefined;
   /** Ask the registry even when the store has an image of this name. */
   readonly pull: boolean;
   readonly dryRun: boolean;
@@ -94,7 +97,7 @@ async function install(
 
 async function stage(
   app: App,
-  { set }: InstallRequest,
+  { set, health }: InstallRequest,
   runtime: Runtime,
   name: ContainerName,
   { image, release }: HeldImage,
@@ -102,7 +105,8 @@ async function stage(
   try {
     app.report({ event: 'step', text: `Extracting to ${deploymentPath(app, name, 0)}` });
     const once = await isRunOnce(app, image);
-    const staged = await stageDeployment(app, { name, slot: 0, image, runtime, set, previous: undefined });
+    const previous = undefined;
+    const staged = await stageDeployment(app, { name, slot: 0, image, runtime, set, health, previous });
     return { staged, once };
   } finally {
     await release();
@@ -117,9 +121,13 @@ async function placeStaged(
   const { name, stagedAt } = staged;
   await checkStagedUnit(app, staged);
   const { start, settleMs } = request;
+  const places = placesOf(app, name);
   const stale = await findDeployments(app, name);
-  const options = { staged: stagedAt, stale, start, settleMs, runtime: staged.info.runtime };
-  const steps = planInstall(placesOf(app, name), hostSideOf(staged), options);
+  // Of a container that was not uninstalled by us.
+  if (await app.files.exists(places.failed)) stale.push(places.failed);
+  const { runtime, healthCheck: check } = staged.info;
+  const options = { staged: stagedAt, stale, start, settling: { settleMs, runtime, check } };
+  const steps = planInstall(places, hostSideOf(staged), options);
   const plan = { action: 'install', container: name, steps };
   if (request.dryRun) return { kind: 'preview', preview: previewOf(plan, staged) };
   for (const text of staged.hostFiles.messages) app.report({ event: 'step', text });

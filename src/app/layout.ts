@@ -56,7 +56,10 @@ export function failedFolder(app: App): string {
   return ownFolder(app, 'failed');
 }
 
-/** @param what has no dot in it, so that the name can be told from it */
+export function failedPath(app: App, name: ContainerName): string {
+  return join(failedFolder(app), name);
+}
+
 export function trashPath(app: App, name: ContainerName, what: string): string {
   return join(trashFolder(app), `${name}.${what}`);
 }

@@ -9,6 +9,7 @@ import type { UnitProperties } from '../service/systemd.ts';
 import { withTag } from '../store/names.ts';
 import { listContainers } from './containers.ts';
 import type { App } from './context.ts';
+import { listFailed, readFailed, type FailedUpdate } from './failed-update.ts';
 import { matchesFilters, parseFilters } from './list-filter.ts';
 import { formatLocalTime } from './local-time.ts';
 
@@ -27,6 +28,8 @@ export interface ListedContainer {
   readonly state: ContainerState;
   readonly runtime: string;
   readonly backend: 'ostree';
+  /** What is kept of its last update, when that did not come up. */
+  readonly failedUpdate: FailedUpdate | undefined;
 }
 
 export interface ContainerListOptions {
@@ -72,10 +75,13 @@ export async function describeContainers(
   const installed = await listInstalled(app);
   const units = installed.filter(({ info }) => info.hasContainerService).map(({ name }) => name);
   const shown = await askSystemd(app, units);
+  const failed = await listFailed(app);
   const listed: ListedContainer[] = [];
   for (let at = 0; at < installed.length; at += READ_AT_ONCE) {
     const batch = installed.slice(at, at + READ_AT_ONCE);
-    listed.push(...(await Promise.all(batch.map((item) => describe(app, item, shown.get(item.name))))));
+    listed.push(
+      ...(await Promise.all(batch.map((item) => describe(app, item, shown.get(item.name), failed)))),
+    );
   }
   return (
     listed
@@ -131,6 +137,7 @@ async function describe(
   app: App,
   { name, path, info }: InstalledContainer,
   unit: UnitProperties | undefined,
+  failed: ReadonlySet<string>,
 ): Promise<ListedContainer> {
   return {
     id: name,
@@ -141,7 +148,19 @@ async function describe(
     state: info.hasContainerService ? stateOf(unit) : 'no service',
     runtime: info.runtime ?? '',
     backend: 'ostree',
+    failedUpdate: failed.has(name) ? await readFailedUpdate(app, name) : undefined,
   };
+}
+
+/** A report that cannot be read is told of; the container is listed all the same. */
+async function readFailedUpdate(app: App, name: ContainerName): Promise<FailedUpdate | undefined> {
+  try {
+    return await readFailed(app, name);
+  } catch (error) {
+    if (!(error instanceof AtomicError)) throw error;
+    app.report({ event: 'warning', text: error.message });
+    return undefined;
+  }
 }
 
 function stateOf(unit: UnitProperties | undefined): ContainerState {

@@ -1,7 +1,9 @@
 /** The steps of each change of a container: pure, from what was staged and what is there. */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { ContainerName } from '../container/name.ts';
 import type { HostFile } from '../host/ports.ts';
+import type { HealthCheck } from '../image/health-check.ts';
+import { besideOld } from '../transaction/beside.ts';
 import type { Step } from '../transaction/plan.ts';
 
 /** Where everything of one container stands on the host. */
@@ -12,6 +14,8 @@ export interface Places {
   readonly tmpfiles: string;
   /** A path for something of this container that is set aside. */
   readonly trash: (what: string) => string;
+  /** Where a deployment that did not come up is kept for a look. */
+  readonly failed: string;
 }
 
 /** What a deployment puts on the host. */
@@ -33,6 +37,8 @@ export interface Present {
   readonly hasTmpfiles: boolean;
   /** Host files of the deployment in use that go. */
   readonly hostFilesToRemove: readonly string[];
+  /** Whether something is kept of an update that failed. */
+  readonly hasFailed: boolean;
 }
 
 export interface InstallOptions {
@@ -40,8 +46,22 @@ export interface InstallOptions {
   /** What an earlier installation left in the container's places. */
   readonly stale: readonly string[];
   readonly start: boolean;
+  readonly settling: Settling;
+}
+
+/** What the service of a deployment has to do to count as started, and by what it is run. */
+export interface Settling {
   readonly settleMs: number;
   readonly runtime: string | undefined;
+  /** Without a command: none. */
+  readonly check: HealthCheck | undefined;
+}
+
+/** What a change is to: for the report, should it fail. */
+export interface Goal {
+  readonly action: string;
+  readonly image: string;
+  readonly digest: string | undefined;
 }
 
 export function planInstall(places: Places, next: HostSide, options: InstallOptions): Step[] {
@@ -49,24 +69,28 @@ export function planInstall(places: Places, next: HostSide, options: InstallOpti
   return [
     ...setAside(places, options.stale),
     { kind: 'place-deployment', from: options.staged, to: next.path },
-    ...createHostFiles(next),
+    ...changeHostFiles([], next),
     { kind: 'reload-when-undone' },
     ...(next.unit === undefined ? [] : [createFile(places.unit, next.unit)]),
     ...(next.tmpfiles === undefined ? [] : [createFile(places.tmpfiles, next.tmpfiles)]),
-    { kind: 'switch-link', path: places.link, target: next.path },
+    { kind: 'switch-link', path: places.link, target: next.path, aside: places.trash('link') },
     { kind: 'daemon-reload' },
     ...(next.tmpfiles === undefined ? [] : [{ kind: 'create-tmpfiles', path: places.tmpfiles } as const]),
-    ...(next.unit === undefined ? [] : [{ kind: 'enable', unit: name } as const]),
-    ...(next.unit === undefined || !options.start ? [] : start(name, false, options)),
+    ...(next.unit === undefined ? [] : [enable(places)]),
+    ...(next.unit === undefined || !options.start ? [] : start(name, false, options.settling)),
   ];
 }
 
-function start(
-  name: ContainerName,
-  ours: boolean,
-  { settleMs, runtime }: { settleMs: number; runtime: string | undefined },
-): Step[] {
-  return [...removeContainer(name, ours, runtime), { kind: 'start', unit: name, settleMs }];
+function enable(places: Places): Step {
+  return { kind: 'enable', unit: places.name, folder: dirname(places.unit) };
+}
+
+function start(name: ContainerName, ours: boolean, { settleMs, runtime, check }: Settling): Step[] {
+  const health =
+    runtime === undefined || check === undefined || check.command.length === 0
+      ? {}
+      : { health: { runtime, container: name, check } };
+  return [...removeContainer(name, ours, runtime), { kind: 'start', unit: name, settleMs, ...health }];
 }
 
 function removeContainer(name: ContainerName, ours: boolean, runtime: string | undefined): Step[] {
@@ -81,34 +105,40 @@ export function planSwitch(
   places: Places,
   present: Present,
   next: HostSide,
-  options: {
-    readonly staged: string | undefined;
-    readonly settleMs: number;
-    readonly runtime: string | undefined;
-  },
+  options: { readonly staged: string | undefined; readonly settling: Settling; readonly goal: Goal },
 ): Step[] {
   const { name } = places;
+  const { staged, settling, goal } = options;
   const starts = present.active && next.unit !== undefined;
   return [
+    // Undone last: what is kept for a look is there when the service that ran before runs again.
+    ...(starts
+      ? [{ kind: 'keep-failed', staged, to: places.failed, deployment: next.path, ...goal } as const]
+      : []),
+    ...dropFailed(places, present),
     ...(present.active ? [{ kind: 'stop', unit: name } as const] : []),
     { kind: 'reload-when-undone' },
     ...(present.hasTmpfiles ? [{ kind: 'remove-tmpfiles', path: places.tmpfiles } as const] : []),
-    ...(options.staged === undefined
+    ...(staged === undefined
       ? []
       : [
           { kind: 'set-aside', path: next.path, to: places.trash('deployment') } as const,
-          { kind: 'place-deployment', from: options.staged, to: next.path } as const,
+          { kind: 'place-deployment', from: staged, to: next.path } as const,
         ]),
-    ...removeHostFiles(present.hostFilesToRemove),
-    ...createHostFiles(next),
-    ...replaceOrRemove(places.unit, next.unit, present.hasUnit),
-    ...replaceOrRemove(places.tmpfiles, next.tmpfiles, present.hasTmpfiles),
-    { kind: 'switch-link', path: places.link, target: next.path },
+    ...changeHostFiles(present.hostFilesToRemove, next),
+    ...changeFile(places.unit, next.unit, present.hasUnit),
+    ...changeFile(places.tmpfiles, next.tmpfiles, present.hasTmpfiles),
+    { kind: 'switch-link', path: places.link, target: next.path, aside: places.trash('link') },
     { kind: 'daemon-reload' },
     ...(next.tmpfiles === undefined ? [] : [{ kind: 'create-tmpfiles', path: places.tmpfiles } as const]),
-    ...(next.unit !== undefined && !present.hasUnit ? [{ kind: 'enable', unit: name } as const] : []),
-    ...(starts ? start(name, true, options) : []),
+    ...(next.unit !== undefined && !present.hasUnit ? [enable(places)] : []),
+    ...(starts ? start(name, true, settling) : []),
   ];
+}
+
+/** What was kept of an earlier failure goes when a change ends well. */
+function dropFailed(places: Places, present: Present): Step[] {
+  return present.hasFailed ? [{ kind: 'set-aside', path: places.failed, to: places.trash('failed') }] : [];
 }
 
 export function planUninstall(
@@ -121,20 +151,18 @@ export function planUninstall(
   return [
     ...(present.hasUnit
       ? [
-          { kind: 'disable-now', unit: name } as const,
+          { kind: 'disable-now', unit: name, folder: dirname(places.unit) } as const,
           ...removeContainer(name, true, runtime),
           { kind: 'reload-when-undone' } as const,
-          { kind: 'remove-file', path: places.unit } as const,
+          removeFile(places.unit),
         ]
       : []),
     { kind: 'daemon-reload' },
     ...(present.hasTmpfiles
-      ? [
-          { kind: 'remove-tmpfiles', path: places.tmpfiles } as const,
-          { kind: 'remove-file', path: places.tmpfiles } as const,
-        ]
+      ? [{ kind: 'remove-tmpfiles', path: places.tmpfiles } as const, removeFile(places.tmpfiles)]
       : []),
-    ...removeHostFiles(present.hostFilesToRemove),
+    ...present.hostFilesToRemove.map(removeFile),
+    ...dropFailed(places, present),
     { kind: 'set-aside', path: places.link, to: places.trash('link') },
     ...setAside(places, deployments),
   ];
@@ -152,23 +180,46 @@ function createFile(path: string, content: string): Step {
   return { kind: 'create-file', path, mode: 0o644, content };
 }
 
-function replaceOrRemove(path: string, content: string | undefined, isThere: boolean): Step[] {
-  if (content !== undefined) return [{ kind: 'replace-file', path, mode: 0o644, content }];
-  return isThere ? [{ kind: 'remove-file', path }] : [];
+/** A file that waits beside its place, on its own file system, until the change has ended well. */
+function removeFile(path: string): Step {
+  return { kind: 'set-aside', path, to: besideOld(path) };
 }
 
-function createHostFiles(next: HostSide): Step[] {
-  const created = next.hostFiles.map((file): Step => ({ kind: 'create-host-file', file }));
+function changeFile(path: string, content: string | undefined, isThere: boolean): Step[] {
+  if (content === undefined) return isThere ? [removeFile(path)] : [];
+  if (!isThere) return [createFile(path, content)];
+  return [{ kind: 'replace-file', path, mode: 0o644, content, aside: besideOld(path) }];
+}
+
+/** Host files of the old deployment go, those of the new one come; one that does both is one step. */
+function changeHostFiles(old: readonly string[], next: HostSide): Step[] {
+  const leaving = new Set(old);
+  const coming = new Set(next.hostFiles.map(({ path }) => path));
+  const steps: Step[] = [
+    ...old.filter((path) => !coming.has(path)).map(removeFile),
+    ...next.hostFiles.map((file): Step => ({
+      kind: 'create-host-file',
+      file,
+      ...(leaving.has(file.path) ? { aside: besideOld(file.path) } : {}),
+    })),
+  ];
   // The tree goes last, and to where it can come back from: its files are what the host's are made of.
   if (next.dropRootfs)
-    created.push({ kind: 'set-aside', path: join(next.path, 'rootfs'), to: `${next.path}.rootfs` });
-  return created;
+    steps.push({ kind: 'set-aside', path: join(next.path, 'rootfs'), to: `${next.path}.rootfs` });
+  return steps;
 }
 
-/** A host file waits beside its place, on its own file system, until the change has ended well. */
-function removeHostFiles(paths: readonly string[]): Step[] {
-  return paths.map((path): Step => {
-    const slash = path.lastIndexOf('/');
-    return { kind: 'set-aside', path, to: `${path.slice(0, slash)}/.${path.slice(slash + 1)}.atomic-old` };
-  });
+/** A bundle that is run once where it was staged; what its service would need is there meanwhile. */
+export function planRun(
+  name: ContainerName,
+  bundle: { readonly path: string; readonly tmpfiles: string | undefined },
+  runtime: string,
+): Step[] {
+  const { path, tmpfiles } = bundle;
+  return [
+    ...(tmpfiles === undefined ? [] : [{ kind: 'create-tmpfiles', path: tmpfiles } as const]),
+    ...removeContainer(name, false, runtime),
+    { kind: 'run-attached', runtime, container: name, folder: path },
+    ...(tmpfiles === undefined ? [] : [{ kind: 'remove-tmpfiles', path: tmpfiles } as const]),
+  ];
 }

@@ -8,6 +8,7 @@ import { isBlobRef } from '../store/names.ts';
 import { carryOut, requireRoot, withContainerLock } from './change.ts';
 import type { App } from './context.ts';
 import { failedFolder, linkPath, trashPath, unitPath } from './layout.ts';
+import { removeRef } from './remove-ref.ts';
 import { withStoreAlone } from './store-lock.ts';
 
 export interface PruneOutcome {
@@ -47,7 +48,7 @@ async function pruneRefs(app: App, dryRun: boolean): Promise<readonly string[]> 
   const referred = await readReferredBlobs(repository);
   const refs = (await repository.listRefs()).filter((ref) => isBlobRef(ref) && !referred.has(ref));
   if (dryRun) return refs;
-  const removals = refs.map((ref): Step => ({ kind: 'remove-ref', ref, path: repository.refPath(ref) }));
+  const removals = refs.map((ref, i) => removeRef(app, ref, i));
   await carryOut(app, {
     action: 'prune of the image store',
     container: undefined,

@@ -3,9 +3,10 @@ import { AtomicError } from '../errors.ts';
 import type { ContainerName } from '../container/name.ts';
 import { EXPORT_FILE_BYTES } from '../limits.ts';
 import type { App } from './context.ts';
-import { carryOut, placesOf, readPresent, requireRoot, withContainerLock } from './change.ts';
+import { placesOf, readPresent, requireRoot, withContainerLock } from './change.ts';
 import { findContainer, readOtherDeployment, type Deployment } from './containers.ts';
 import { hostFilesOfDeployment, hostFilesToRemove } from './host-files.ts';
+import { carryOutSwitch } from './failed-update.ts';
 import { deploymentPath } from './layout.ts';
 import { planSwitch } from './plan-change.ts';
 
@@ -50,18 +51,16 @@ export async function rollBackContainer(
       dropRootfs: false,
     };
     const present = { ...(await readPresent(app, name)), hostFilesToRemove: removal.paths };
+    const { image, runtime, healthCheck } = other.info;
+    const digest = other.info.manifestDigest ?? other.info.revision;
+    const action = 'rollback';
     const steps = planSwitch(placesOf(app, name), present, next, {
       staged: undefined,
-      settleMs,
-      runtime: other.info.runtime,
+      settling: { settleMs, runtime, check: healthCheck },
+      goal: { action, image, digest },
     });
-    await carryOut(app, { action: 'rollback', container: name, steps });
-    return {
-      name,
-      image: other.info.image,
-      digest: other.info.manifestDigest ?? other.info.revision,
-      deployment: other.path,
-    };
+    await carryOutSwitch(app, { action, container: name, steps }, `The rollback of ${name} to ${other.path}`);
+    return { name, image, digest, deployment: other.path };
   });
 }
 

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { readExports, type Exports } from '../container/exports.ts';
 import { readImageFacts } from '../container/image-facts.ts';
+import { chooseHealthCheck, type HealthOption } from '../container/health-check.ts';
 import { formatInfo, type ContainerInfo } from '../container/info.ts';
 import type { ContainerName } from '../container/name.ts';
 import { hexOf } from '../image/digest.ts';
@@ -27,6 +28,8 @@ export interface StageRequest {
   readonly image: StoredImage;
   readonly runtime: Runtime;
   readonly set: Readonly<Record<string, string>>;
+  /** What was asked for on the command line. */
+  readonly health: HealthOption | undefined;
   /** The deployment that this one follows; undefined for a first installation. */
   readonly previous: Deployment | undefined;
 }
@@ -76,7 +79,9 @@ export async function stageDeployment(app: App, request: StageRequest): Promise<
       values,
       previous: request.previous,
     });
-    const info = describe(request, rendered, exports, hostFiles);
+    const { healthCheck } = await app.store.readConfig(image);
+    const check = chooseHealthCheck(request.health, request.previous?.info.healthCheck, healthCheck);
+    const info = { ...describe(request, rendered, exports, hostFiles), healthCheck: check };
     const files = [
       ...rendered.files.map(({ path: file, mode, content }) => ({ path: file, mode, content })),
       { path: 'info', mode: 0o644, content: formatInfo(info) },
@@ -171,7 +176,7 @@ function describe(
   rendered: RenderedDeployment,
   exports: Exports,
   hostFiles: PlannedHostFiles,
-): ContainerInfo {
+): Omit<ContainerInfo, 'healthCheck'> {
   return {
     image: displayName(image),
     revision: hexOf(image.digest),

@@ -1,6 +1,6 @@
 import { AtomicError } from '../errors.ts';
 import type { ContainerName } from '../container/name.ts';
-import { describeStep } from '../transaction/plan.ts';
+import { describeSteps } from '../transaction/plan.ts';
 import type { App } from './context.ts';
 import { carryOut, placesOf, readPresent, requireRoot, withContainerLock } from './change.ts';
 import { findContainer, findDeployments } from './containers.ts';
@@ -48,7 +48,6 @@ export async function uninstallContainer(
       await carryOut(app, { action: 'uninstall', container: name, steps });
       for (const text of removal.messages) app.report({ event: 'step', text });
     }
-    const shown = steps.filter(({ kind }) => kind !== 'reload-when-undone').map(describeStep);
-    return { name, image: container.current.info.image, steps: shown };
+    return { name, image: container.current.info.image, steps: describeSteps(steps) };
   });
 }

@@ -1,20 +1,15 @@
+import type { HealthOption } from '../container/health-check.ts';
+import type { ContainerInfo } from '../container/info.ts';
 import type { ContainerName } from '../container/name.ts';
 import { hexOf } from '../image/digest.ts';
 import { findRuntime } from '../service/oci-runtime.ts';
 import type { StoredImage } from '../store/image-store.ts';
 import type { App } from './context.ts';
-import {
-  carryOut,
-  placesOf,
-  previewOf,
-  readPresent,
-  requireRoot,
-  withContainerLock,
-  type Preview,
-} from './change.ts';
+import { placesOf, previewOf, readPresent, requireRoot, withContainerLock, type Preview } from './change.ts';
 import { checkStagedUnit } from './check-unit.ts';
 import { getContainer, requirePlace, type Container } from './containers.ts';
 import { hostSideOf } from './install.ts';
+import { carryOutSwitch } from './failed-update.ts';
 import { deploymentPath, otherSlot } from './layout.ts';
 import { planSwitch } from './plan-change.ts';
 import {
@@ -35,6 +30,8 @@ export interface UpdateRequest {
   /** Ask the image's source for a newer one first. */
   readonly pull: boolean;
   readonly settleMs: number;
+  /** The check that its service is to pass from now on; undefined: what it was. */
+  readonly health: HealthOption | undefined;
   readonly dryRun: boolean;
   readonly access: RegistryAccess;
 }
@@ -94,7 +91,16 @@ function isUnchanged({ current }: Container, image: StoredImage, request: Update
   const { info } = current;
   const sameValues = Object.entries(request.set).every(([key, value]) => String(info.values[key]) === value);
   const sameName = request.rebase === undefined || info.image === displayName(image);
-  return info.revision === hexOf(image.digest) && sameValues && sameName;
+  return info.revision === hexOf(image.digest) && sameValues && sameName && isSameCheck(info, request.health);
+}
+
+/** Whether a check that is asked for is the one that the container has. */
+function isSameCheck({ healthCheck }: ContainerInfo, option: HealthOption | undefined): boolean {
+  if (option === undefined) return true;
+  if (option === 'image') return healthCheck?.source !== 'option';
+  return (
+    healthCheck?.source === 'option' && JSON.stringify(healthCheck.command) === JSON.stringify(option.command)
+  );
 }
 
 async function switchTo(
@@ -104,7 +110,7 @@ async function switchTo(
   request: UpdateRequest,
 ): Promise<UpdateOutcome> {
   const { name, current } = container;
-  const { set, settleMs } = request;
+  const { set, settleMs, health } = request;
   const runtime = await findRuntime(app.exec, {
     option: current.info.runtime,
     environment: app.environment['RUNC_PATH'],
@@ -113,20 +119,22 @@ async function switchTo(
   const slot = otherSlot(current.slot);
   await requirePlace(app, name, slot);
   app.report({ event: 'step', text: `Extracting to ${deploymentPath(app, name, slot)}` });
-  const staged = await stageDeployment(app, { name, slot, image, runtime, set, previous: current });
+  const staged = await stageDeployment(app, { name, slot, image, runtime, set, health, previous: current });
   await release();
   try {
     await checkStagedUnit(app, staged);
     const present = { ...(await readPresent(app, name)), hostFilesToRemove: staged.hostFiles.remove };
+    const action = 'update';
+    const goal = { action, image: staged.info.image, digest: image.digest };
     const steps = planSwitch(placesOf(app, name), present, hostSideOf(staged), {
       staged: staged.stagedAt,
-      settleMs,
-      runtime: runtime.path,
+      settling: { settleMs, runtime: runtime.path, check: staged.info.healthCheck },
+      goal,
     });
-    const plan = { action: 'update', container: name, steps };
+    const plan = { action, container: name, steps };
     if (request.dryRun) return { kind: 'preview', preview: previewOf(plan, staged) };
     for (const text of staged.hostFiles.messages) app.report({ event: 'step', text });
-    await carryOut(app, plan);
+    await carryOutSwitch(app, plan, `The update of ${name} to ${goal.image}`);
     return {
       kind: 'updated',
       name,

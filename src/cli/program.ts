@@ -84,7 +84,7 @@ function addContainerCommands(program: Command, act: Act): void {
     .option('--storage <backend>', 'only ostree')
     .option('--no-start', 'enable the service and do not start it')
     .option('--pull', 'ask the registry even when the image is in the local storage');
-  addDryRun(addSettle(addRegistryOptions(install))).action(
+  addDryRun(addHealth(addSettle(addRegistryOptions(install)))).action(
     act(async () => (await import('./commands/install.ts')).runInstall),
   );
   addDryRun(
@@ -197,7 +197,17 @@ function addUpdate(command: Command, pull: '--pull' | '--no-pull'): Command {
         ? "ask the image's source for a newer one first"
         : 'take the image in the local storage',
     );
-  return addDryRun(addSettle(addRegistryOptions(command)));
+  return addDryRun(addHealth(addSettle(addRegistryOptions(command))));
+}
+
+function addHealth(command: Command): Command {
+  return command
+    .option(
+      '--health-cmd <command>',
+      'what the service has to pass in its container to count as started: a shell command, a JSON list of words, ' +
+        'none, or image for the image’s own HEALTHCHECK (the default); it is kept by updates',
+    )
+    .option('--no-healthcheck', 'the same as --health-cmd none');
 }
 
 function addSettle(command: Command): Command {

@@ -6,6 +6,7 @@ import {
   parseJson,
   type JsonRecord,
 } from '../image/json.ts';
+import { formatHealthCheck, readHealthCheck, type ChosenCheck } from './health-check.ts';
 import { formatExactJson } from './exact-json.ts';
 import type { Value, ValueSource } from './variables.ts';
 
@@ -39,6 +40,8 @@ export interface ContainerInfo {
   /** The reference the image was pulled from, in a text that parses to it. */
   readonly source: string | undefined;
   readonly manifestDigest: string | undefined;
+  /** What its service has to pass to count as started. */
+  readonly healthCheck: ChosenCheck | undefined;
 }
 
 const SOURCES: ReadonlySet<unknown> = new Set<ValueSource>([
@@ -86,6 +89,7 @@ export function parseInfo(text: string, path: string): ContainerInfo {
     valueSources: readSources(document['value-sources']),
     source: textOf(document, 'source'),
     manifestDigest: textOf(document, 'manifest-digest'),
+    healthCheck: readHealthCheck(document['health-check']),
   };
 }
 
@@ -110,6 +114,7 @@ export function formatInfo(info: ContainerInfo): string {
     'value-sources': info.valueSources,
     source: info.source,
     'manifest-digest': info.manifestDigest,
+    'health-check': formatHealthCheck(info.healthCheck),
   };
   return `${formatExactJson(document)}\n`;
 }

@@ -9,7 +9,7 @@ import { fileError } from './files/file-error.ts';
 import { installFile, missingParents } from './files/install.ts';
 import { createJournal } from './files/journal-file.ts';
 import { removeEntry, removeTree } from './files/remove.ts';
-import { replaceSymlink, syncDirectory, writeFileAtomic } from './files/replace.ts';
+import { createFile, createSymlink, linkFile, syncDirectory, writeFileAtomic } from './files/replace.ts';
 import { isFileOpen } from './open-files.ts';
 import type { Exec, HostFiles } from './ports.ts';
 
@@ -17,7 +17,10 @@ import type { Exec, HostFiles } from './ports.ts';
 export function createFiles(exec: Exec): HostFiles {
   return {
     writeFileAtomic,
-    replaceSymlink,
+    createFile,
+    createSymlink,
+    link: linkFile,
+    isSame,
     readIfExists,
     exists,
     isOpen: isFileOpen,
@@ -88,6 +91,13 @@ async function readIfExists(path: string, cap: number): Promise<Buffer | undefin
 
 async function exists(path: string): Promise<boolean> {
   return (await absentAsUndefined(`look at ${path}`, () => lstat(path))) !== undefined;
+}
+
+async function isSame(a: string, b: string): Promise<boolean> {
+  const [one, other] = await Promise.all(
+    [a, b].map((path) => absentAsUndefined(`look at ${path}`, () => lstat(path, { bigint: true }))),
+  );
+  return one !== undefined && one.ino === other?.ino && one.dev === other.dev;
 }
 
 async function isDirectory(path: string): Promise<boolean> {

@@ -109,8 +109,6 @@ export interface JournalFile {
 }
 
 export interface WriteOptions {
-  /** Fails when the path exists, instead of replacing what is there. */
-  readonly exclusive?: boolean;
   /** Whether the bytes are on the disk when the call returns; true when not given. */
   readonly fsync?: boolean;
 }
@@ -120,18 +118,21 @@ export interface WriteOptions {
  * `file-exists`, `host-file` (anything else).
  */
 export interface HostFiles {
-  /**
-   * Puts a whole file at a path in one step: readers see the old one or the new one.
-   * @throws AtomicError `file-exists` (`The file F already exists.`) when `exclusive` and the path is taken.
-   */
+  /** Puts a whole file at a path in one step: readers see the old one or the new one. */
   writeFileAtomic(
     path: string,
     content: string | Uint8Array,
     mode: number,
     options?: WriteOptions,
   ): Promise<void>;
-  /** Puts a symbolic link at a path in one step, in place of what is there (but not of a folder). */
-  replaceSymlink(path: string, target: string): Promise<void>;
+  /** Writes a new file; its bytes are on the disk when the call returns, its name is not. @throws AtomicError `file-exists` */
+  createFile(path: string, content: string | Uint8Array, mode: number): Promise<void>;
+  /** @throws AtomicError `file-exists` */
+  createSymlink(path: string, target: string): Promise<void>;
+  /** Gives what stands at `from`, a symbolic link included, a second name. @throws AtomicError `file-exists` */
+  link(from: string, to: string): Promise<void>;
+  /** Whether two paths are names of one file; links are not followed, and nothing is not the same as nothing. */
+  isSame(a: string, b: string): Promise<boolean>;
   /** A file's bytes, or undefined when there is none. @throws AtomicError `limit-exceeded` above `cap` bytes. */
   readIfExists(path: string, cap: number): Promise<Buffer | undefined>;
   /** Whether anything stands at a path, a broken link included. */
@@ -157,10 +158,11 @@ export interface HostFiles {
   rename(from: string, to: string): Promise<void>;
   /**
    * Puts an image's file, link or folder where nothing is, whole or not at all, with the folders above it (root's,
-   * 0755).
+   * 0755); all of it is on the disk when the call returns. `temporary` is beside the path. A file or link is made there
+   * first and keeps that name as a second one, which is the caller's to remove; a folder is not.
    * @throws AtomicError `file-exists`; `host-file` when a folder above it is a link that neither root nor we own.
    */
-  install(file: HostFile): Promise<void>;
+  install(file: HostFile, temporary: string): Promise<void>;
   /** The folders above a path that are not there, outermost first. */
   missingParents(path: string): Promise<string[]>;
   /** @throws AtomicError `file-exists` */

@@ -1,5 +1,6 @@
 import { AtomicError } from '../errors.ts';
 import { parseDigest, type Digest } from './digest.ts';
+import { parseHealthcheck, type HealthCheck } from './health-check.ts';
 import { isRecord, optionalStringList, optionalStringMap, parseJson, type JsonRecord } from './json.ts';
 
 /** What an image says of how it runs, and the DiffIDs of its layers: image-spec config.md. */
@@ -18,6 +19,8 @@ export interface ImageConfig {
   /** Absolute paths inside the container. */
   readonly volumes: readonly string[];
   readonly stopSignal: string | undefined;
+  /** Without a command: none. */
+  readonly healthCheck: HealthCheck;
   readonly labels: Readonly<Record<string, string>>;
 }
 
@@ -50,6 +53,7 @@ export function parseImageConfig(bytes: Uint8Array, what: string): ImageConfig {
     workingDir: text(run, 'WorkingDir') ?? '',
     volumes: isRecord(run['Volumes']) ? Object.keys(run['Volumes']) : [],
     stopSignal: text(run, 'StopSignal'),
+    healthCheck: parseHealthcheck(run['Healthcheck']),
     labels: optionalStringMap(run['Labels'], `${what}, Labels`, 'config-invalid') ?? {},
   };
 }

@@ -16,6 +16,9 @@ export function withoutWaitingAtBoot(services: Systemd): Systemd {
       // One that came up before us did so with files that have changed since.
       await ((await isActive(unit)) ? services.restartLater(unit) : services.startLater(unit));
     },
+    // What was only asked for cannot be watched.
+    waitSettled: async (unit, options) =>
+      (await isBooting()) ? { ok: true } : services.waitSettled(unit, options),
     stop: async (unit) => {
       if (!(await isBooting()) || (await isActive(unit))) await services.stop(unit);
     },

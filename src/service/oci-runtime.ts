@@ -57,10 +57,12 @@ export async function findRuntime(
 }
 
 /** Containers as the runtimes themselves know them; a runtime that is gone has none. */
-export function createRuntimeContainers(exec: Exec): {
+export interface RuntimeContainers {
   exists(runtime: string, container: string): Promise<boolean>;
   remove(runtime: string, container: string): Promise<void>;
-} {
+}
+
+export function createRuntimeContainers(exec: Exec): RuntimeContainers {
   const ask = async (runtime: string, args: readonly string[]): Promise<number | undefined> => {
     try {
       return (await exec.run(runtime, args, { accept: ANY_STATUS })).exitCode;

@@ -1,5 +1,6 @@
 import { AtomicError } from '../errors.ts';
 import type { Clock } from './clock.ts';
+import type { HealthVerdict } from './health.ts';
 
 /** How a start went; `reason` continues "NAME was not started: …". */
 export type StartVerdict =
@@ -26,6 +27,8 @@ export interface Settling {
   readonly deadline: number;
   readonly look: () => Promise<Readonly<Record<string, string>>>;
   readonly journal: () => Promise<string>;
+  /** The service's own check, begun when the unit is up. */
+  readonly health?: (signal: AbortSignal) => Promise<HealthVerdict>;
   readonly clock: Clock;
   readonly signal: AbortSignal | undefined;
 }
@@ -33,32 +36,77 @@ export interface Settling {
 type Look = Readonly<Record<string, string>>;
 type Judgement = 'good' | 'up' | 'on-its-way' | { readonly failed: string };
 
+/** A check that runs beside the looks at the unit. */
+interface Checking {
+  state: 'running' | HealthVerdict | { readonly error: unknown };
+  readonly ended: Promise<void>;
+}
+
 /**
- * Watches a unit that was started: it has to become active and to stay so for the settling time, without a restart.
- * A Type=oneshot that ended well is good at once.
+ * Watches a unit that was started: it has to become active and to stay so for the settling time, without a restart, and
+ * its check, where there is one, has to pass meanwhile or later. A Type=oneshot that ended well is good at once.
  * @throws AtomicError `interrupted` when the signal aborts
  */
 export async function waitSettled(settling: Settling): Promise<StartVerdict> {
+  const stop = new AbortController();
+  const signals = settling.signal === undefined ? [] : [settling.signal];
+  let checking: Checking | undefined;
+  const check = (unit: Look): Checking | undefined => {
+    // What a oneshot ran is no more.
+    if (settling.health === undefined || unit['Type'] === 'oneshot') return undefined;
+    checking ??= startChecking(settling.health(AbortSignal.any([stop.signal, ...signals])));
+    return checking;
+  };
+  try {
+    return await watch(settling, check);
+  } finally {
+    stop.abort();
+    // Its program has ended before anything else happens to the container.
+    await checking?.ended;
+  }
+}
+
+async function watch(settling: Settling, check: (unit: Look) => Checking | undefined): Promise<StartVerdict> {
   const { settleMs, deadline, look, clock } = settling;
   let first: Look | undefined;
   let upSince: number | undefined;
+  let checking: Checking | undefined;
   for (;;) {
     throwIfAborted(settling.signal);
+    // Read before the unit is looked at: the service that has passed is the one that is still there.
+    const health = checking?.state;
     const now = await look();
     const judgement = restartedSince(first, now) ?? judge(now);
     first ??= now;
     if (judgement === 'good') return { ok: true };
     if (typeof judgement === 'object') return giveUp(settling, judgement.failed);
+    if (typeof health === 'object' && 'error' in health) throw health.error;
+    if (typeof health === 'object' && !health.healthy) return giveUp(settling, health.reason, health.output);
     if (judgement === 'up') {
       upSince ??= clock.now();
-      if (clock.now() - upSince >= settleMs) return { ok: true };
+      checking ??= check(now);
+      // A unit without a check is as well as it is up.
+      const passed = checking === undefined || typeof health === 'object';
+      if (passed && clock.now() - upSince >= settleMs) return { ok: true };
     } else {
       upSince = undefined;
       if (clock.now() >= deadline) return giveUp(settling, `it is still ${now['ActiveState'] ?? 'unknown'}`);
     }
     const rest = upSince === undefined ? POLL_MS : settleMs - (clock.now() - upSince);
-    await pause(settling, Math.max(1, Math.min(POLL_MS, rest)));
+    await pause(settling, rest <= 0 ? POLL_MS : Math.min(POLL_MS, rest));
   }
+}
+
+function startChecking(run: Promise<HealthVerdict>): Checking {
+  const checking: { state: Checking['state']; ended: Promise<void> } = {
+    state: 'running',
+    ended: Promise.resolve(),
+  };
+  checking.ended = run.then(
+    (verdict) => void (checking.state = verdict),
+    (error: unknown) => void (checking.state = { error }),
+  );
+  return checking;
 }
 
 function judge(unit: Look): Judgement {
@@ -114,8 +162,10 @@ function describeEnd(unit: Look): string {
   }
 }
 
-async function giveUp(settling: Settling, reason: string): Promise<StartVerdict> {
-  return { ok: false, reason, journal: await settling.journal() };
+async function giveUp(settling: Settling, reason: string, said = ''): Promise<StartVerdict> {
+  const journal = await settling.journal();
+  const output = said === '' ? [] : ['The health check said:', said];
+  return { ok: false, reason, journal: [journal, ...output].filter((text) => text !== '').join('\n') };
 }
 
 async function pause({ clock, signal }: Settling, ms: number): Promise<void> {

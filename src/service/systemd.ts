@@ -1,6 +1,7 @@
 import { AtomicError, isAtomicError, messageOf } from '../errors.ts';
 import type { Exec } from '../host/ports.ts';
 import { systemClock, type Clock } from './clock.ts';
+import { probe, waitHealthy, type HealthGate, type HealthVerdict } from './health.ts';
 import { SETTLE_PROPERTIES, waitSettled, type StartVerdict } from './settle.ts';
 
 /** What `systemctl show` says of a unit: property to value; properties that do not apply are absent. */
@@ -14,6 +15,12 @@ const JOURNAL_LINES = 30;
 const ANY_STATUS = Array.from({ length: 256 }, (_, status) => status);
 
 const RUNNING: ReadonlySet<string | undefined> = new Set(['active', 'reloading', 'refreshing', 'activating']);
+
+export interface SettleOptions {
+  readonly settleMs: number;
+  readonly health?: HealthGate;
+  readonly signal?: AbortSignal;
+}
 
 /** Asks systemd; units are services, named without their suffix. All errors are the programs' own `command-failed`. */
 export interface Systemd {
@@ -38,8 +45,11 @@ export interface Systemd {
   state(unit: string): Promise<{ readonly active: boolean; readonly enabled: boolean }>;
   /** Properties of many units in one call, by the name that was asked for. */
   show(units: readonly string[], properties: readonly string[]): Promise<ReadonlyMap<string, UnitProperties>>;
-  /** Watches a unit that was started until it has been up for `settleMs`, or has failed: see settle.ts. */
-  waitSettled(unit: string, settleMs: number, signal?: AbortSignal): Promise<StartVerdict>;
+  /**
+   * Watches a unit that was started until it has been up for `settleMs` and its check, if any, has passed, or it has
+   * failed: see settle.ts.
+   */
+  waitSettled(unit: string, options: SettleOptions): Promise<StartVerdict>;
   /** The last lines of a unit's journal, of those since a time (ms since 1970) when one is given; empty when there is no journal. */
   journalTail(unit: string, lines: number, since?: number): Promise<string>;
   tmpfilesCreate(path: string): Promise<void>;
@@ -92,13 +102,14 @@ export function createSystemd(exec: Exec, clock: Clock = systemClock): Systemd {
     isEnabled: async (unit) => (await state(unit)).enabled,
     state,
     show: (units, properties) => showUnits(exec, units, properties),
-    waitSettled: (unit, settleMs, signal) => {
+    waitSettled: (unit, { settleMs, health, signal }) => {
       const since = startedAt.get(unit);
       return waitSettled({
         settleMs,
         deadline: (since ?? clock.now()) + START_LIMIT_MS,
         look: async () => (await showUnits(exec, [unit], SETTLE_PROPERTIES)).get(unit) ?? {},
         journal: () => tail(unit, JOURNAL_LINES, since),
+        ...(health === undefined ? {} : { health: (stop) => watchHealth(exec, health, clock, stop) }),
         clock,
         signal,
       });
@@ -107,6 +118,15 @@ export function createSystemd(exec: Exec, clock: Clock = systemClock): Systemd {
     tmpfilesCreate: async (path) => void (await exec.run('systemd-tmpfiles', ['--create', '--', path])),
     tmpfilesRemove: async (path) => void (await exec.run('systemd-tmpfiles', ['--remove', '--', path])),
   };
+}
+
+function watchHealth(
+  exec: Exec,
+  gate: HealthGate,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<HealthVerdict> {
+  return waitHealthy(gate.check, () => probe(exec, gate, signal), { clock, signal });
 }
 
 /**

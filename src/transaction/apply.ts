@@ -1,7 +1,7 @@
-import { AtomicError, messageOf } from '../errors.ts';
+import { AtomicError, isAtomicError, messageOf } from '../errors.ts';
 import type { StepContext } from './context.ts';
-import { removeTemporaries } from './temporaries.ts';
-import { Journal, noteUndone, type OpenJournal } from './journal.ts';
+import { failureOf } from './failure.ts';
+import { Journal, noteUndone, removeJournal, type OpenJournal } from './journal.ts';
 import { announceStep, describeStep, nameChange, type Plan } from './plan.ts';
 import { applyStep, captureStep, cleanStep, undoStep, type Before } from './steps.ts';
 
@@ -27,15 +27,17 @@ export async function applyPlan(plan: Plan, folder: string, context: StepContext
       begun.push({ index, before });
       const line = announceStep(step);
       if (line !== undefined) context.report({ event: 'step', text: line });
-      await applyStep(step, context);
+      await applyStep(step, before, context);
     }
     context.signal.throwIfAborted();
     await journal.commit();
   } catch (error) {
-    await undoAll(plan, begun, journal, error, context);
+    const failure = failureOf(error, new Date());
+    if (failure !== undefined) await journal.fail(failure);
+    await undoAll(plan, begun, journal, error, { ...context, failure });
     throw error;
   }
-  await cleanUp(plan, context);
+  await cleanUp(plan, begun, context);
   await journal.remove();
 }
 
@@ -46,9 +48,10 @@ async function undoAll(
   error: unknown,
   context: StepContext,
 ): Promise<void> {
-  const trouble = await undoSteps(plan, begun, context, (index) => journal.undone(index));
+  const undone = await undoSteps(plan, begun, context, (index) => journal.undone(index));
+  const trouble = [...undone.trouble];
   try {
-    if (trouble.length === 0) await journal.remove();
+    if (!undone.isOpen) await journal.remove();
     else await journal.keep();
   } catch (unremoved) {
     trouble.push(`Could not remove the journal ${journal.path}: ${messageOf(unremoved)}`);
@@ -63,14 +66,17 @@ async function undoAll(
  * Undoes steps, last first; goes on behind one that cannot be undone, and tells of each.
  * @param note puts on the disk that a step is undone: undone once more, it would take away what an earlier step's way
  * back has put in its place
+ * @returns what to tell of, and whether something is left to be undone. A service that ran and does not come up again is
+ * told of; all that we can put right is right, so nothing is left open by it.
  */
 async function undoSteps(
   plan: Plan,
   begun: readonly Begun[],
   context: StepContext,
   note: (index: number) => Promise<void>,
-): Promise<string[]> {
+): Promise<{ readonly trouble: readonly string[]; readonly isOpen: boolean }> {
   const trouble: string[] = [];
+  let isOpen = false;
   for (const { index, before } of [...begun].reverse()) {
     const step = plan.steps[index];
     if (step === undefined) continue;
@@ -79,15 +85,19 @@ async function undoSteps(
       await note(index);
     } catch (error) {
       trouble.push(`Could not undo "${describeStep(step)}": ${messageOf(error)}`);
+      if (isAtomicError(error, 'service-failed')) await note(index);
+      else isOpen = true;
     }
   }
-  return trouble;
+  return { trouble, isOpen };
 }
 
-async function cleanUp(plan: Plan, context: StepContext): Promise<void> {
-  for (const step of plan.steps) {
+async function cleanUp(plan: Plan, begun: readonly Begun[], context: StepContext): Promise<void> {
+  for (const { index, before } of begun) {
+    const step = plan.steps[index];
+    if (step === undefined) continue;
     try {
-      await cleanStep(step, context);
+      await cleanStep(step, before, context);
     } catch (error) {
       // The change itself is done and stands; what was kept for its way back is only in the way.
       context.report({
@@ -108,22 +118,21 @@ export async function recoverJournal(
   journal: OpenJournal,
   context: StepContext,
 ): Promise<'finished' | 'undone'> {
-  const { plan, path } = journal;
-  // First, or they would keep folders that the change made from being empty.
-  await removeTemporaries(journal, context.files);
+  const { plan, path, failure } = journal;
   if (journal.committed) {
-    await cleanUp(plan, context);
+    await cleanUp(plan, journal.begun, context);
   } else {
-    const trouble = await undoSteps(plan, journal.begun, context, (index) =>
+    const { trouble, isOpen } = await undoSteps(plan, journal.begun, { ...context, failure }, (index) =>
       noteUndone(journal, index, context.files),
     );
-    if (trouble.length > 0) {
+    if (isOpen) {
       throw new AtomicError('journal-open', `The ${nameChange(plan)} that was cut off could not be undone`, {
         details: trouble.join('\n'),
         hint: `Put right what is named above and run the command again; the journal is ${path}.`,
       });
     }
+    for (const text of trouble) context.report({ event: 'warning', text });
   }
-  await context.files.remove(path);
+  await removeJournal(path, context.files);
   return journal.committed ? 'finished' : 'undone';
 }

@@ -1,9 +1,27 @@
 import type { Report } from '../events.ts';
 import type { HostFiles } from '../host/ports.ts';
+import type { HealthCheck } from '../image/health-check.ts';
+import type { Failure } from './failure.ts';
 
 /** How a start went: see service/settle.ts. */
 export type StartVerdict =
   { readonly ok: true } | { readonly ok: false; readonly reason: string; readonly journal: string };
+
+/** What a service has to do to count as started. */
+export interface Settling {
+  /** How long it has to stay up. */
+  readonly settleMs: number;
+  /** That it has to pass as well. */
+  readonly health?: HealthGate;
+  readonly signal?: AbortSignal;
+}
+
+/** A check, and who runs it. */
+export interface HealthGate {
+  readonly runtime: string;
+  readonly container: string;
+  readonly check: HealthCheck;
+}
 
 /** What a transaction asks of systemd; units are named without their suffix. */
 export interface ServiceManager {
@@ -17,8 +35,8 @@ export interface ServiceManager {
   /** Forgets a failure, so that the unit can be started at once and is not listed as failed. */
   resetFailed(unit: string): Promise<void>;
   state(unit: string): Promise<{ readonly active: boolean; readonly enabled: boolean }>;
-  /** Watches a unit that was started until it has been up for `settleMs`, or has failed. */
-  waitSettled(unit: string, settleMs: number, signal: AbortSignal): Promise<StartVerdict>;
+  /** Watches a unit that was started until it has settled, or has failed. */
+  waitSettled(unit: string, settling: Settling): Promise<StartVerdict>;
   tmpfilesCreate(path: string): Promise<void>;
   tmpfilesRemove(path: string): Promise<void>;
 }
@@ -28,6 +46,8 @@ export interface RuntimeContainers {
   exists(runtime: string, container: string): Promise<boolean>;
   /** Ends it, and removes what the runtime knows of it; one that is not there is no error. */
   remove(runtime: string, container: string): Promise<void>;
+  /** Runs the bundle in a folder on our terminal, to its end, whatever that is. */
+  run(runtime: string, container: string, folder: string): Promise<void>;
 }
 
 /** What a transaction asks of the image store. */
@@ -45,4 +65,6 @@ export interface StepContext {
   readonly report: Report;
   /** Ends the way forward between two steps and in a wait; the way back is not interrupted. */
   readonly signal: AbortSignal;
+  /** Why all is being undone, when it is because a service did not come up. */
+  readonly failure?: Failure | undefined;
 }

@@ -3,11 +3,13 @@
  * The first line holds the plan, each further one a step that is about to begin with what its way back needs, or a step
  * that is undone; the last line of a transaction that ended well says so. A journal that is there while its process is not tells what to undo.
  */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { AtomicError, isAtomicError } from '../errors.ts';
 import type { HostFiles, JournalFile } from '../host/ports.ts';
 import { isRecord, parseJson } from '../image/json.ts';
 import { OWN_JSON_BYTES } from '../limits.ts';
+import { makeOwnFolder, moveAndSync } from './durable.ts';
+import { readFailure, type Failure } from './failure.ts';
 import { nameChange, type Plan, type Step } from './plan.ts';
 import { isKnownStep, type Before } from './steps.ts';
 
@@ -25,6 +27,8 @@ export interface OpenJournal {
   /** Steps that were begun and are not undone, in their order. */
   readonly begun: readonly { readonly index: number; readonly before: Before }[];
   readonly committed: boolean;
+  /** Why it was being undone, when a service had not come up. */
+  readonly failure: Failure | undefined;
 }
 
 export class Journal {
@@ -43,7 +47,7 @@ export class Journal {
   /** @throws AtomicError `journal-open` when an earlier transaction of this container has not been ended */
   static async create(folder: string, plan: Plan, files: HostFiles): Promise<Journal> {
     const path = join(folder, journalFile(plan.container));
-    await files.makeDirectory(folder, 0o700);
+    await makeOwnFolder(files, folder);
     // One that was cut off in its first line stands for a transaction that had not begun.
     if ((await readJournal(path, files)) === undefined) await files.remove(path);
     const file = await files.createJournal(path).catch((error: unknown) => {
@@ -73,6 +77,11 @@ export class Journal {
     await this.#append({ committed: true });
   }
 
+  /** A service did not come up; never fails: all is undone without it, and nothing is kept for a look. */
+  async fail(failure: Failure): Promise<void> {
+    await this.#append({ failed: failure }).catch(() => undefined);
+  }
+
   /** Never fails: the way back goes on without it. */
   async undone(index: number): Promise<void> {
     if (!this.#broken) await this.#append({ undone: index }).catch(() => undefined);
@@ -81,7 +90,7 @@ export class Journal {
   /** The last act: nothing is open any more. */
   async remove(): Promise<void> {
     await this.#file.close();
-    await this.#files.remove(this.path);
+    await removeJournal(this.path, this.#files);
   }
 
   /** Leaves the journal where it is, for a later try to undo what could not be undone now. */
@@ -99,12 +108,27 @@ export class Journal {
   }
 }
 
+/** Nothing is open any more; whatever was to be told of the transaction is on the disk before. */
+export async function removeJournal(path: string, files: HostFiles): Promise<void> {
+  await files.remove(rewritten(path));
+  await files.remove(path);
+  await files.syncDirectory(dirname(path));
+}
+
+/** Where a journal is made anew, to take the place of one that may end in a part of a line. */
+function rewritten(path: string): string {
+  return `${path}.new`;
+}
+
 /** The same for a journal that another process left; never fails. */
 export async function noteUndone(journal: OpenJournal, index: number, files: HostFiles): Promise<void> {
+  const temporary = rewritten(journal.path);
   try {
     const text = (await files.readIfExists(journal.path, OWN_JSON_BYTES))?.toString('utf8') ?? '';
     const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-    await files.writeFileAtomic(journal.path, `${whole}${JSON.stringify({ undone: index })}\n`, 0o600);
+    await files.remove(temporary);
+    await files.createFile(temporary, `${whole}${JSON.stringify({ undone: index })}\n`, 0o600);
+    await moveAndSync(files, temporary, journal.path);
   } catch {
     // A full disk must not keep anything from being undone.
   }
@@ -138,6 +162,7 @@ export async function readJournal(path: string, files: HostFiles): Promise<OpenJ
         : [],
     ),
     committed: rest.some((record) => record['committed'] === true),
+    failure: rest.map((record) => readFailure(record['failed'])).find((failure) => failure !== undefined),
   };
 }
 

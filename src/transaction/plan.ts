@@ -3,26 +3,52 @@
  * before the first step. Each kind's way forward and way back stand side by side in steps.ts.
  */
 import type { HostFile } from '../host/ports.ts';
+import type { HealthGate } from './context.ts';
 
 export type Step =
+  /**
+   * Nothing on the way forward. On the way back, when a service did not come up, what there is to look at is kept at
+   * `to`: the tree that was `staged` (undefined when the deployment is one that stays where it is), and a report.
+   */
+  | {
+      readonly kind: 'keep-failed';
+      readonly staged: string | undefined;
+      readonly to: string;
+      readonly action: string;
+      readonly deployment: string;
+      readonly image: string;
+      readonly digest: string | undefined;
+    }
   /** A staged deployment takes its place. */
   | { readonly kind: 'place-deployment'; readonly from: string; readonly to: string }
   /** Something leaves its place, and is deleted once the transaction has ended well. Both paths on one file system. */
   | { readonly kind: 'set-aside'; readonly path: string; readonly to: string }
   /** A file where none may be. */
   | { readonly kind: 'create-file'; readonly path: string; readonly mode: number; readonly content: string }
-  | { readonly kind: 'replace-file'; readonly path: string; readonly mode: number; readonly content: string }
-  | { readonly kind: 'remove-file'; readonly path: string }
-  /** A file, link or folder that an image brings to the host, where nothing may be. */
-  | { readonly kind: 'create-host-file'; readonly file: HostFile }
-  | { readonly kind: 'switch-link'; readonly path: string; readonly target: string }
+  /** What was there keeps its inode, as `aside` on the same file system, until the transaction has ended well. */
+  | {
+      readonly kind: 'replace-file';
+      readonly path: string;
+      readonly mode: number;
+      readonly content: string;
+      readonly aside: string;
+    }
+  /** A file, link or folder that an image brings to the host, where nothing may be but what is to be set aside. */
+  | { readonly kind: 'create-host-file'; readonly file: HostFile; readonly aside?: string }
+  | {
+      readonly kind: 'switch-link';
+      readonly path: string;
+      readonly target: string;
+      readonly aside: string;
+    }
   | { readonly kind: 'daemon-reload' }
   /** Nothing on the way forward; on the way back systemd reads its units again, once all files are as they were. */
   | { readonly kind: 'reload-when-undone' }
   | { readonly kind: 'create-tmpfiles'; readonly path: string }
   | { readonly kind: 'remove-tmpfiles'; readonly path: string }
-  | { readonly kind: 'enable'; readonly unit: string }
-  | { readonly kind: 'disable-now'; readonly unit: string }
+  /** `folder` is where units are, and what enables them. */
+  | { readonly kind: 'enable'; readonly unit: string; readonly folder: string }
+  | { readonly kind: 'disable-now'; readonly unit: string; readonly folder: string }
   /**
    * The runtime's container of a service that is down goes. It outlives a runtime that was killed, in a cgroup of its
    * own, and a new one of that name could not start beside it. Not `ours`: before a first start, whatever has that name
@@ -34,10 +60,22 @@ export type Step =
       readonly container: string;
       readonly ours: boolean;
     }
-  | { readonly kind: 'start'; readonly unit: string; readonly settleMs: number }
+  /** The runtime runs the bundle in `folder` on our terminal. */
+  | {
+      readonly kind: 'run-attached';
+      readonly runtime: string;
+      readonly container: string;
+      readonly folder: string;
+    }
+  | {
+      readonly kind: 'start';
+      readonly unit: string;
+      readonly settleMs: number;
+      readonly health?: HealthGate;
+    }
   | { readonly kind: 'stop'; readonly unit: string }
-  /** A ref of the image store, `path` its file in the repo. Its objects stay. */
-  | { readonly kind: 'remove-ref'; readonly ref: string; readonly path: string }
+  /** A ref of the image store, `path` its file in the repo, which waits at `aside`. Its objects stay. */
+  | { readonly kind: 'remove-ref'; readonly ref: string; readonly path: string; readonly aside: string }
   /** Once the transaction has ended well, objects go that no ref leads to. */
   | { readonly kind: 'collect-garbage'; readonly repository: string };
 
@@ -54,9 +92,21 @@ export function nameChange({ action, container }: Plan): string {
   return container === undefined ? action : `${action} of ${container}`;
 }
 
-/** A step as `--dry-run` prints it. */
+/** Kinds that a plan does nothing for on its way forward, and nobody wants to read of. */
+const SILENT: ReadonlySet<Step['kind']> = new Set(['reload-when-undone', 'keep-failed']);
+
+/** The steps of a plan as `--dry-run` prints them. */
+export function describeSteps(steps: readonly Step[]): string[] {
+  return steps.filter(({ kind }) => !SILENT.has(kind)).map(describeStep);
+}
+
+/** A step in words. */
 export function describeStep(step: Step): string {
   switch (step.kind) {
+    case 'keep-failed':
+      return `keep what did not start in ${step.to} (only if the change has to be undone)`;
+    case 'run-attached':
+      return `${step.runtime} run ${step.container}`;
     case 'place-deployment':
       return `place the deployment ${step.to}`;
     case 'set-aside':
@@ -64,8 +114,6 @@ export function describeStep(step: Step): string {
     case 'create-file':
     case 'replace-file':
       return `write ${step.path}`;
-    case 'remove-file':
-      return `remove ${step.path}`;
     case 'create-host-file':
       return `create ${step.file.path}`;
     case 'switch-link':
@@ -109,11 +157,12 @@ export function announceStep(step: Step): string | undefined {
       return `systemctl stop ${step.unit}`;
     case 'remove-ref':
       return `Deleting ${step.ref}`;
+    case 'keep-failed':
+    case 'run-attached':
     case 'place-deployment':
     case 'set-aside':
     case 'create-file':
     case 'replace-file':
-    case 'remove-file':
     case 'switch-link':
     case 'remove-container':
     case 'reload-when-undone':

@@ -37,10 +37,34 @@ describe('the list of containers', () => {
         state: 'running',
         runtime: '/usr/bin/runc',
         backend: 'ostree',
+        failedUpdate: undefined,
       },
     ]);
     expect(host.exec.lines).toEqual(['systemctl show --property=Id,ActiveState,SubState -- hello.service']);
     expect(host.warnings).toEqual([]);
+  });
+
+  it('knows of updates that failed, without asking anybody', async () => {
+    const host = createListHost(folder());
+    const { checkouts } = host.app.paths;
+    for (const name of ['a', 'b', 'c', 'd']) writeContainer(checkouts, name);
+    const report = (name: string, text: string): void => {
+      mkdirSync(join(checkouts, '.atomic-ts/failed', name), { recursive: true });
+      writeFileSync(join(checkouts, '.atomic-ts/failed', name, 'failure.json'), text);
+    };
+    report('a', JSON.stringify({ time: 'now', reason: 'broken', image: 'x:2', journal: 'lines' }));
+    report('c', '{');
+    report('gone', '{}');
+    mkdirSync(join(checkouts, '.atomic-ts/failed/d'));
+    const listed = await describeContainers(host.app, { all: true, filters: [] });
+    expect(listed.map(({ failedUpdate }) => failedUpdate)).toEqual([
+      { image: 'x:2', time: 'now', reason: 'broken', path: join(checkouts, '.atomic-ts/failed/a') },
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    expect(host.warnings).toEqual([expect.stringContaining('failed/c/failure.json is not valid JSON')]);
+    expect(host.exec.lines).toHaveLength(1);
   });
 
   it('has those that run or have failed, and all when asked, by name and in four states', async () => {

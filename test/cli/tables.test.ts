@@ -19,6 +19,7 @@ function container(changes: Partial<ListedContainer> = {}): ListedContainer {
     state: 'running',
     runtime: '/usr/bin/runc',
     backend: 'ostree',
+    failedUpdate: undefined,
     ...changes,
   };
 }
@@ -62,6 +63,20 @@ describe('the table of containers', () => {
     ]);
   });
 
+  it('marks a container whose last update failed, and says below where to look', () => {
+    const path = '/var/lib/containers/atomic/.atomic-ts/failed/hello';
+    const failedUpdate = { image: 'docker.io/hello:v2', time: '2026-11-22T03:27:02.000Z', reason: 'x', path };
+    const containers = [container({ failedUpdate }), container({ id: parseContainerName('ns') })];
+    const lines = formatContainers(containers, { trunc: true, noheading: true });
+    expect(lines).toEqual([
+      '!  hello        docker.io/hello:late hello      /usr/bin/r 2026-11-22 03:27 running    ostree     /usr/bin/r',
+      '   ns           docker.io/hello:late ns         /usr/bin/r 2026-11-22 03:27 running    ostree     /usr/bin/r',
+      `! The last update of hello, to docker.io/hello:v2, did not start: see ${path}`,
+    ]);
+    expect(formatContainers(containers, { trunc: true, quiet: true })).toEqual(['hello', 'ns']);
+    expect(containerDocument(container({ failedUpdate })).failed_update).toEqual(failedUpdate);
+  });
+
   it('is nothing over nothing, has no heading when asked, and is whole names with --quiet', () => {
     expect(formatContainers([], { trunc: true })).toEqual([]);
     expect(formatContainers([container()], { trunc: true, noheading: true })).toHaveLength(1);
@@ -71,7 +86,7 @@ describe('the table of containers', () => {
     ]);
   });
 
-  it("has atomic's keys as JSON", () => {
+  it("has atomic's keys and one of ours as JSON", () => {
     expect(JSON.stringify([containerDocument(container())], undefined, 4)).toBe(`[
     {
         "id": "hello",
@@ -84,7 +99,8 @@ describe('the table of containers', () => {
         "backend": "ostree",
         "runtime": "/usr/bin/runc",
         "vulnerable": false,
-        "running": true
+        "running": true,
+        "failed_update": null
     }
 ]`);
     expect(containerDocument(container({ state: 'failed' })).running).toBe(false);

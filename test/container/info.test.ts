@@ -21,6 +21,7 @@ const info: ContainerInfo = {
   valueSources: { RUN_DIRECTORY: 'host', HOST_UID: 'forced' },
   source: 'docker://docker.io/hello',
   manifestDigest: 'sha256:a343',
+  healthCheck: undefined,
 };
 
 /** An info as atomic wrote it: every key of its own and none of ours. */

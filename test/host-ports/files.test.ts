@@ -47,18 +47,6 @@ describe('writeFileAtomic', () => {
     expect(await readFile(at('target'), 'utf8')).toBe('old');
   });
 
-  it('refuses a path that is taken when it has to be the first, a broken link included', async () => {
-    await symlink('/nowhere', at('f'));
-    const writing = files.writeFileAtomic(at('f'), 'x', 0o644, { exclusive: true });
-    await expect(writing).rejects.toMatchObject({
-      code: 'file-exists',
-      message: `The file ${at('f')} already exists.`,
-    });
-    expect(await readdir(folder)).toEqual(['f']);
-    await files.writeFileAtomic(at('g'), 'x', 0o600, { exclusive: true, fsync: false });
-    expect(await readFile(at('g'), 'utf8')).toBe('x');
-  });
-
   it('names the path when the folder is missing', async () => {
     await expect(files.writeFileAtomic(at('no/f'), '', 0o644)).rejects.toMatchObject({
       code: 'host-file',
@@ -73,18 +61,33 @@ describe('writeFileAtomic', () => {
   });
 });
 
-describe('replaceSymlink', () => {
-  it('creates a link and turns it to another target', async () => {
-    await files.replaceSymlink(at('name'), '/x.0');
-    await files.replaceSymlink(at('name'), '/x.1');
-    expect(await readlink(at('name'))).toBe('/x.1');
-    expect(await readdir(folder)).toEqual(['name']);
+describe('what is made for the first time', () => {
+  it('is a file with its mode, or a link; nothing is replaced, a broken link neither', async () => {
+    await files.createFile(at('f'), 'x', 0o4751);
+    await files.createSymlink(at('l'), '/no/where');
+    expect((await stat(at('f'))).mode & 0o7777).toBe(0o4751);
+    expect(await readlink(at('l'))).toBe('/no/where');
+    for (const path of [at('f'), at('l')]) {
+      const taken = { code: 'file-exists', message: `The file ${path} already exists.` };
+      await expect(files.createFile(path, 'y', 0o644)).rejects.toMatchObject(taken);
+      await expect(files.createSymlink(path, 'y')).rejects.toMatchObject(taken);
+      await expect(files.link(at('f'), path)).rejects.toMatchObject(taken);
+    }
+    expect(await readFile(at('f'), 'utf8')).toBe('x');
+    expect(await readdir(folder)).toEqual(['f', 'l']);
   });
 
-  it('does not replace a folder', async () => {
-    await mkdir(at('name'));
-    await expect(files.replaceSymlink(at('name'), '/x')).rejects.toThrow(`Cannot link ${at('name')}`);
-    expect(await readdir(folder)).toEqual(['name']);
+  it('may be a second name, of a link as of a file; and is known for one', async () => {
+    await files.createFile(at('f'), 'x', 0o644);
+    await files.createSymlink(at('l'), 'f');
+    await files.link(at('f'), at('f2'));
+    await files.link(at('l'), at('l2'));
+    expect((await lstat(at('l2'))).isSymbolicLink()).toBe(true);
+    expect(await files.isSame(at('f'), at('f2'))).toBe(true);
+    expect(await files.isSame(at('l'), at('l2'))).toBe(true);
+    expect(await files.isSame(at('f'), at('l'))).toBe(false);
+    expect(await files.isSame(at('none'), at('nothing'))).toBe(false);
+    await expect(files.link(at('none'), at('g'))).rejects.toThrow(`Cannot link ${at('none')} to ${at('g')}`);
   });
 });
 
@@ -240,7 +243,9 @@ describe('install', () => {
 
   it('creates a rendered file with owner, setuid and the folders above it', async () => {
     expect(await files.missingParents(at('a/b/f'))).toEqual([at('a'), at('a/b')]);
-    await files.install(file('a/b/f'));
+    await files.install(file('a/b/f'), at('a/b/.new'));
+    expect(await files.isSame(at('a/b/.new'), at('a/b/f'))).toBe(true);
+    await files.remove(at('a/b/.new'));
     const stats = await stat(at('a/b/f'));
     expect(await readFile(at('a/b/f'), 'utf8')).toBe('rendered');
     expect({ mode: stats.mode & 0o7777, uid: stats.uid, gid: stats.gid }).toEqual({ mode: 0o4755, ...owner });
@@ -251,8 +256,9 @@ describe('install', () => {
   it('copies a source, or links it where that will do', async () => {
     await writeFile(at('source'), 'bytes', { mode: 0o640 });
     const { content: _content, ...rest } = file('copy');
-    await files.install({ ...rest, source: at('source'), mode: 0o444 });
-    await files.install({ ...rest, path: at('linked'), source: at('source'), link: true });
+    await files.install({ ...rest, source: at('source'), mode: 0o444 }, at('.1'));
+    await writeFile(at('.2'), 'left over');
+    await files.install({ ...rest, path: at('linked'), source: at('source'), link: true }, at('.2'));
     const source = await stat(at('source'));
     expect(await readFile(at('copy'), 'utf8')).toBe('bytes');
     expect((await stat(at('copy'))).mode & 0o7777).toBe(0o444);
@@ -262,8 +268,8 @@ describe('install', () => {
 
   it('creates folders and links, broken ones too', async () => {
     const { content: _content, ...rest } = file('d');
-    await files.install({ ...rest, kind: 'directory', mode: 0o1750 });
-    await files.install({ ...rest, kind: 'symlink', path: at('link'), target: '/no/where' });
+    await files.install({ ...rest, kind: 'directory', mode: 0o1750 }, at('.1'));
+    await files.install({ ...rest, kind: 'symlink', path: at('link'), target: '/no/where' }, at('.2'));
     expect((await stat(at('d'))).mode & 0o7777).toBe(0o1750);
     expect(await readlink(at('link'))).toBe('/no/where');
     expect((await lstat(at('link'))).uid).toBe(owner.uid);
@@ -273,10 +279,11 @@ describe('install', () => {
     'never puts a %s in place of something',
     async (kind) => {
       await symlink('/no/where', at('f'));
-      await expect(files.install({ ...file('f'), kind, target: '/x' })).rejects.toMatchObject({
+      await expect(files.install({ ...file('f'), kind, target: '/x' }, at('.new'))).rejects.toMatchObject({
         code: 'file-exists',
         message: `The file ${at('f')} already exists.`,
       });
+      await files.remove(at('.new'));
       expect(await readdir(folder)).toEqual(['f']);
     },
   );
@@ -284,14 +291,14 @@ describe('install', () => {
   it('goes through links of root and not through those of others', async () => {
     await mkdir(at('real'));
     await symlink('real', at('link'));
-    await files.install(file('link/f'));
-    expect(await readdir(at('real'))).toEqual(['f']);
+    await files.install(file('link/f'), at('link/.new'));
+    expect(await readdir(at('real'))).toEqual(['.new', 'f']);
     if (!isRoot) return;
     await lchown(at('link'), 1234, 1234);
-    await expect(files.install(file('link/g'))).rejects.toThrow(
+    await expect(files.install(file('link/g'), at('link/.new2'))).rejects.toThrow(
       `Cannot create ${at('link/g')}: ${at('link')} is a symbolic link that belongs to user 1234`,
     );
-    expect(await readdir(at('real'))).toEqual(['f']);
+    expect(await readdir(at('real'))).toEqual(['.new', 'f']);
   });
 });
 

@@ -9,6 +9,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,6 +17,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { renderTmpfiles } from '../../src/render/tmpfiles.ts';
 import { renderDefaultUnit } from '../../src/render/unit.ts';
+import { besideNew, besideOld } from '../../src/transaction/beside.ts';
 import { templates } from '../render/deployment-input.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -66,6 +68,43 @@ describe.skipIf(!isRoot || !has('systemd-tmpfiles'))('tmpfiles lines', () => {
     create(text);
     expect(readFileSync(join(source, 'sub/seed'), 'utf8')).toBe('changed');
     expect(readdirSync(source)).toEqual(['sub']);
+  });
+});
+
+describe('a file that waits beside its place', () => {
+  const text = 'd /made-by-what-waits 0755\n';
+
+  it.skipIf(!isRoot || !has('systemd-tmpfiles'))('is nothing to systemd-tmpfiles', () => {
+    const folder = join(base, 'etc/tmpfiles.d');
+    mkdirSync(folder, { recursive: true });
+    const place = join(folder, 'web.conf');
+    writeFileSync(place, 'd /made-by-its-place 0755\n');
+    for (const path of [besideOld(place), besideNew(place)]) writeFileSync(path, text);
+    const { status, stderr } = spawnSync('systemd-tmpfiles', ['--create', `--root=${base}`], {
+      encoding: 'utf8',
+    });
+    expect([status, stderr.includes('atomic')]).toEqual([0, false]);
+    expect(readdirSync(base).sort()).toEqual(['etc', 'made-by-its-place']);
+  });
+
+  it.skipIf(!has('systemctl'))('is no unit to systemd, and enables none', () => {
+    const folder = join(base, 'etc/systemd/system');
+    mkdirSync(join(folder, 'multi-user.target.wants'), { recursive: true });
+    const place = join(folder, 'web.service');
+    const unit = '[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n';
+    for (const path of [place, besideOld(place), besideNew(place)]) writeFileSync(path, unit);
+    const link = join(folder, 'multi-user.target.wants/web.service');
+    symlinkSync('../web.service', besideOld(link));
+    const ask = (...args: string[]): string =>
+      spawnSync('systemctl', [`--root=${base}`, ...args], { encoding: 'utf8' }).stdout.trim();
+    expect(ask('list-unit-files', '--no-legend', '--plain').split(/\s+/).slice(0, 2)).toEqual([
+      'web.service',
+      'disabled',
+    ]);
+    ask('enable', 'web.service');
+    expect(ask('is-enabled', 'web.service')).toBe('enabled');
+    ask('disable', 'web.service');
+    expect(readdirSync(join(folder, 'multi-user.target.wants'))).toEqual(['.web.service.atomic-old']);
   });
 });
 

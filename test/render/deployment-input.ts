@@ -5,6 +5,7 @@ import type { DirectoryFact, ImageFacts } from '../../src/container/image-facts.
 import { parseContainerName } from '../../src/container/name.ts';
 import type { ValuesContext } from '../../src/container/values.ts';
 import type { ImageConfig } from '../../src/image/config.ts';
+import { parseHealthcheck } from '../../src/image/health-check.ts';
 import type { DeploymentInput } from '../../src/render/bundle.ts';
 import type { Templates } from '../../src/render/own-template.ts';
 
@@ -28,6 +29,7 @@ export const KERNEL_CAPABILITIES = `
 export function imageConfig(changes: Partial<ImageConfig> = {}): ImageConfig {
   return {
     architecture: 'amd64',
+    healthCheck: parseHealthcheck(undefined),
     os: 'linux',
     variant: undefined,
     created: undefined,

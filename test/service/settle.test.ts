@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { AtomicError } from '../../src/errors.ts';
+import type { HealthVerdict } from '../../src/service/health.ts';
 import { waitSettled, type StartVerdict } from '../../src/service/settle.ts';
 import { FakeClock } from './fake-systemctl.ts';
 
@@ -137,6 +138,103 @@ describe('a oneshot service that was started', () => {
   it('is bad when it failed or was never run', async () => {
     expect((await watch([{ ...ended, ActiveState: 'failed', Result: 'exit-code' }])).verdict.ok).toBe(false);
     expect((await watch([{ ...ended, InvocationID: '' }])).verdict.ok).toBe(false);
+  });
+});
+
+describe('a service with a check', () => {
+  interface Checked {
+    readonly looks?: readonly Look[];
+    readonly settleMs?: number;
+    readonly health: (signal: AbortSignal, clock: FakeClock) => Promise<HealthVerdict>;
+  }
+  async function check({ looks = [UP], settleMs = 1000, health }: Checked): Promise<Watched> {
+    const clock = new FakeClock();
+    const begin = clock.now();
+    let count = 0;
+    const verdict = await waitSettled({
+      settleMs,
+      deadline: Infinity,
+      look: () => Promise.resolve(looks[Math.min(count++, looks.length - 1)] ?? {}),
+      journal: () => Promise.resolve('the journal'),
+      health: (signal) => health(signal, clock),
+      clock,
+      signal: undefined,
+    });
+    return { verdict, looks: count, waited: clock.now() - begin };
+  }
+  /** Passes or fails when the clock has gone on for so long. */
+  const after =
+    (ms: number, verdict: HealthVerdict): Checked['health'] =>
+    async (_signal, clock) => {
+      const end = clock.now() + ms;
+      while (clock.now() < end) await Promise.resolve();
+      return verdict;
+    };
+  const never: Checked['health'] = (signal) =>
+    new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('ended'))));
+
+  it('is good when both have passed, whichever is later', async () => {
+    expect(await check({ health: after(0, { healthy: true }) })).toMatchObject({
+      verdict: { ok: true },
+      waited: 1000,
+    });
+    const late = await check({ health: after(3000, { healthy: true }) });
+    expect(late.verdict).toEqual({ ok: true });
+    expect(late.waited).toBeGreaterThanOrEqual(3000);
+  });
+
+  it('is bad when its check has failed, though it stays up; its last words are told', async () => {
+    const health = after(2000, { healthy: false, reason: 'its health check failed', output: 'no database' });
+    expect((await check({ health })).verdict).toEqual({
+      ok: false,
+      reason: 'its health check failed',
+      journal: 'the journal\nThe health check said:\nno database',
+    });
+  });
+
+  it('is bad at once when it dies meanwhile, and its check is ended', async () => {
+    let ended = false;
+    const health: Checked['health'] = (signal, clock) => {
+      signal.addEventListener('abort', () => (ended = true));
+      return never(signal, clock);
+    };
+    expect((await check({ looks: [UP, UP, FAILED], health })).verdict).toEqual(
+      failure('its program ended with status 1'),
+    );
+    expect(ended).toBe(true);
+  });
+
+  it('has to be the same one that was checked', async () => {
+    let passed = false;
+    const health: Checked['health'] = async () => {
+      await Promise.resolve();
+      passed = true;
+      return { healthy: true };
+    };
+    const clock = new FakeClock();
+    const verdict = await waitSettled({
+      settleMs: 0,
+      deadline: Infinity,
+      look: () => Promise.resolve(passed ? { ...UP, NRestarts: '1', InvocationID: 'a2' } : UP),
+      journal: () => Promise.resolve(''),
+      health: (signal) => health(signal, clock),
+      clock,
+      signal: undefined,
+    });
+    expect(verdict).toMatchObject({ ok: false, reason: expect.stringContaining('had to restart it') });
+  });
+
+  it('is not asked before it is up, nor when all that it had to do is done', async () => {
+    const health: Checked['health'] = () => Promise.reject(new Error('not asked for'));
+    const ended = { ...UP, Type: 'oneshot', ActiveState: 'inactive', SubState: 'dead' };
+    expect((await check({ looks: [STARTING, FAILED], health })).verdict.ok).toBe(false);
+    expect((await check({ looks: [ended], health })).verdict).toEqual({ ok: true });
+    expect((await check({ looks: [{ ...UP, Type: 'oneshot' }], health })).verdict).toEqual({ ok: true });
+  });
+
+  it('gives up with what its check throws', async () => {
+    const health: Checked['health'] = () => Promise.reject(new Error('a defect'));
+    await expect(check({ health })).rejects.toThrow('a defect');
   });
 });
 

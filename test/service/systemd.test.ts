@@ -137,7 +137,7 @@ describe('systemd', () => {
     );
     const systemd = createSystemd(exec, new FakeClock());
     await systemd.start('web');
-    expect(await systemd.waitSettled('web', 3000)).toEqual({
+    expect(await systemd.waitSettled('web', { settleMs: 3000 })).toEqual({
       ok: false,
       reason: 'its program ended with status 7',
       journal: 'cannot bind',

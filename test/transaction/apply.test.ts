@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { AtomicError } from '../../src/errors.ts';
@@ -26,9 +26,29 @@ const failure = (promise: Promise<unknown>): Promise<unknown> =>
     () => 'no failure',
     (error: unknown) => error,
   );
-/** What systemd's temporary files held before cannot come back; a way back makes the folder again. */
+/**
+ * What systemd's temporary files held before cannot come back; a way back makes the folder again. What is kept of a
+ * failure is looked at on its own.
+ */
 const withoutState = (snapshot: Record<string, string>): Record<string, string> =>
-  Object.fromEntries(Object.entries(snapshot).filter(([path]) => path !== 'run/old/state'));
+  Object.fromEntries(
+    Object.entries(snapshot).filter(
+      ([path]) => path !== 'run/old/state' && !path.startsWith('containers/failed'),
+    ),
+  );
+
+/** What is there to look at: never a part of something. */
+function failureOf(world: World): 'none' | 'the earlier one' | 'this one' | string[] {
+  const found = Object.entries(world.snapshot()).filter(([path]) =>
+    path.startsWith('containers/failed/web/'),
+  );
+  const names = found.map(([path]) => path.slice('containers/failed/web/'.length));
+  if (names.length === 0) return 'none';
+  if (found.some(([, text]) => text === '644 of an earlier update'))
+    return names.length === 1 ? 'the earlier one' : names;
+  const whole = ['deployment', 'deployment/rootfs', 'deployment/rootfs/bin', 'failure.json'];
+  return names.join() === whole.join() ? 'this one' : names;
+}
 
 /** What a snapshot of one world would be in another: they differ in their links' targets. */
 function movedTo(to: World, from: World, snapshot: Record<string, string>): Record<string, string> {
@@ -87,6 +107,9 @@ describe('a plan that goes well', () => {
       'Created file host/a/b/file',
       'Created file host/a/folder',
       'Created file host/c/link',
+      'Created file etc/web/swapped',
+      'Created file etc/web/turned',
+      'Created file etc/web/turned/in',
       'Deleting ociimage/x',
       'Deleting ociimage/none',
       'systemd-tmpfiles --remove tmpfiles/web.conf',
@@ -103,7 +126,7 @@ describe('a plan that goes well', () => {
     const steps: Step[] = [
       { kind: 'set-aside', path: world.at('old'), to: world.at('trash/old') },
       { kind: 'create-file', path: world.at('new'), mode: 0o644, content: 'new' },
-      { kind: 'enable', unit: 'x' },
+      { kind: 'enable', unit: 'x', folder: world.at('.') },
     ];
     writeFileSync(world.at('old'), 'old');
     await apply(world, { action: 'install', container: NAME, steps });
@@ -112,16 +135,18 @@ describe('a plan that goes well', () => {
       'remove journal/web.jsonl',
       'createJournal journal/web.jsonl',
       expect.stringMatching(/^journal \{"journal":1,"pid":\d+,"action":"install","container"/),
-      'removeTree trash/old',
       'journal {"begin":0,"before":true}',
       'makeDirectory trash',
       'rename old trash/old',
-      'journal {"begin":1,"before":null}',
-      'writeFileAtomic new',
+      'journal {"begin":1,"before":{"temporary":".new.atomic-new"}}',
+      'createFile .new.atomic-new',
+      'link .new.atomic-new new',
       'journal {"begin":2,"before":false}',
       'enable x',
       'journal {"committed":true}',
       'removeTree trash/old',
+      'remove .new.atomic-new',
+      'remove journal/web.jsonl.new',
       'remove journal/web.jsonl',
     ]);
   });
@@ -209,6 +234,122 @@ describe('a plan that fails', () => {
     expect(withoutState(world.snapshot())).toEqual(before);
     expect(world.log).toContain('resetFailed more');
     expect(readdirSync(journals(world))).toEqual([]);
+    expect(failureOf(world)).toBe('this one');
+    const report = readFileSync(world.at('containers/failed/web/failure.json'), 'utf8');
+    expect(JSON.parse(report)).toEqual({
+      time: expect.any(String),
+      reason: 'The service more did not start: exit status 3',
+      journal: 'line of the journal',
+      action: 'update',
+      image: 'docker.io/web',
+      digest: 'sha256:1',
+      deployment: world.at('containers/failed/web/deployment'),
+    });
+  });
+
+  test('because its service does not start, with the disk full, keeps nothing and says so', async () => {
+    const world = newWorld();
+    const before = withoutState(world.snapshot());
+    world.verdict = { ok: false, reason: 'x', journal: '' };
+    world.before = (call) => {
+      if (call.includes('failure.json')) throw new AtomicError('disk-full', 'no space');
+    };
+    expect(await failure(apply(world, updatePlan(world)))).toMatchObject({ trouble: [] });
+    expect(withoutState(world.snapshot())).toEqual(before);
+    expect(failureOf(world)).toBe('none');
+    expect(world.events.filter(({ event }) => event === 'warning')).toEqual([
+      { event: 'warning', text: 'The deployment that failed could not be kept: no space' },
+    ]);
+    expect(readdirSync(journals(world))).toEqual([]);
+  });
+
+  test('of a deployment that stays where it is, has a report alone', async () => {
+    const world = newWorld();
+    world.verdict = { ok: false, reason: 'x', journal: '' };
+    mkdirSync(world.at('containers/failed/web/deployment'));
+    const plan = updatePlan(world);
+    const steps = plan.steps
+      .filter(({ kind }) => kind !== 'place-deployment')
+      .map((step) => (step.kind === 'keep-failed' ? { ...step, staged: undefined } : step));
+    await failure(apply(world, { ...plan, steps }));
+    expect(readdirSync(world.at('containers/failed/web'))).toEqual(['failure.json']);
+    const report = readFileSync(world.at('containers/failed/web/failure.json'), 'utf8');
+    expect(JSON.parse(report)).toMatchObject({ deployment: world.at('containers/web.1') });
+  });
+
+  test('puts back the very files that were there', async () => {
+    const world = newWorld();
+    const paths = [
+      'units/web.service',
+      'tmpfiles/web.conf',
+      'containers/web',
+      'etc/web/removed',
+      'containers/web.1',
+    ];
+    paths.push('units/multi-user.target.wants/helper.service', 'etc/web/swapped');
+    const inodes = (): number[] => paths.map((path) => lstatSync(world.at(path)).ino);
+    const before = inodes();
+    world.verdict = { ok: false, reason: 'x', journal: '' };
+    await failure(apply(world, updatePlan(world)));
+    expect(inodes()).toEqual(before);
+  });
+
+  test('says so when the service that ran before does not run again, and leaves nothing open', async () => {
+    const world = newWorld();
+    const before = withoutState(world.snapshot());
+    world.verdict = { ok: false, reason: 'x', journal: '' };
+    world.again = { ok: false, reason: 'its port is taken', journal: '' };
+    const error = await failure(apply(world, updatePlan(world)));
+    expect(error).toMatchObject({
+      trouble: [
+        expect.stringContaining(
+          'the service helper, which ran before, does not come up again: its port is taken',
+        ),
+        expect.stringContaining('the service web, which ran before'),
+      ],
+    });
+    expect(withoutState(world.snapshot())).toEqual(before);
+    expect(readdirSync(journals(world))).toEqual([]);
+  });
+
+  test('keeps its hands off a file that somebody else was the first to make', async () => {
+    for (const kind of ['create-file', 'create-host-file'] as const) {
+      const world = newWorld();
+      const path = world.at('etc/web/new');
+      world.before = (call) => {
+        if (call.startsWith('createFile') || call.startsWith('install'))
+          writeFileSync(path, 'of a rival', { mode: 0o600 });
+      };
+      const file = { path, kind: 'file', mode: 0o644, uid: 0, gid: 0, link: false, content: 'x' } as const;
+      const step: Step = kind === 'create-file' ? { kind, path, mode: 0o644, content: 'x' } : { kind, file };
+      await failure(apply(world, { action: 'install', container: NAME, steps: [step] }));
+      expect(readFileSync(path, 'utf8')).toBe('of a rival');
+      expect(readdirSync(world.at('etc/web')).filter((name) => name.startsWith('.'))).toEqual([]);
+    }
+  });
+
+  test('on a disk that takes nothing more, from any call on, leaves all as it was', LONG, async () => {
+    const NEEDS_SPACE = /^(?:journal|createFile|createSymlink|createJournal|makeDirectory|install|link) /;
+    const calls = await countCalls();
+    for (let number = 4; number <= calls; number++) {
+      const world = newWorld();
+      const before = withoutState(world.snapshot());
+      let failed = false;
+      world.before = (call, at) => {
+        if (at < number || !NEEDS_SPACE.test(call)) return;
+        failed = true;
+        throw new AtomicError('disk-full', 'no space');
+      };
+      const error = await failure(apply(world, updatePlan(world)));
+      if (!failed) continue;
+      expect({ number, error, tree: withoutState(world.snapshot()) }).toMatchObject({
+        number,
+        error: { code: 'disk-full', trouble: [] },
+        tree: before,
+      });
+      expect(Object.keys(withoutState(world.snapshot()))).toEqual(Object.keys(before));
+      expect(readdirSync(journals(world))).toEqual([]);
+    }
   });
 
   test('when systemd refuses the start, says what systemd said', async () => {
@@ -232,7 +373,10 @@ describe('a plan that fails', () => {
       .slice(world.log.indexOf('waitSettled more') + 1)
       .filter((line) => !line.startsWith('journal'));
     expect(undo.at(0)).toBe('stop more');
-    expect(undo.slice(-2)).toEqual(['daemonReload', 'remove journal/web.jsonl']);
+    expect(undo.at(-1)).toBe('remove journal/web.jsonl');
+    expect(undo.lastIndexOf('daemonReload')).toBeGreaterThan(
+      undo.findLastIndex((line) => line.includes('etc/') || line.includes('host/')),
+    );
     expect(undo.indexOf('start web')).toBeGreaterThan(
       undo.findIndex((line) => line.includes('units/web.service')),
     );
@@ -251,9 +395,13 @@ describe('a plan that fails', () => {
       code: 'service-failed',
       trouble: [`Could not undo "write ${world.at('units/more.service')}": immutable`],
     });
-    expect(withoutState(world.snapshot())).toEqual({ ...before, 'units/more.service': '600 more' });
+    expect(withoutState(world.snapshot())).toEqual({
+      ...before,
+      'units/more.service': '600 more',
+      [String(Object.keys(world.snapshot()).find((path) => path.includes('.more.service')))]: '600 more',
+    });
     const open = await readJournal(journalOf(world), world.context().files);
-    expect(open?.begun.map(({ index }) => index)).toEqual([7]);
+    expect(open?.begun.map(({ index }) => index)).toEqual([9]);
     if (open === undefined) return;
     await expect(recoverJournal(open, world.context())).rejects.toMatchObject({
       code: 'journal-open',
@@ -296,8 +444,11 @@ describe('what is in the way', () => {
   const STEPS: readonly [string, (at: (path: string) => string) => Step][] = [
     ['create-file', (at) => ({ kind: 'create-file', path: at(UNIT), mode: 0o644, content: 'x' })],
     ['create-host-file', (at) => ({ kind: 'create-host-file', file: { ...file, path: at(UNIT) } })],
-    ['switch-link of a file', (at) => ({ kind: 'switch-link', path: at(UNIT), target: 'x' })],
-    ['switch-link of a folder', (at) => ({ kind: 'switch-link', path: at('containers/web.0'), target: 'x' })],
+    ['switch-link of a file', (at) => ({ kind: 'switch-link', path: at(UNIT), target: 'x', aside: at('a') })],
+    [
+      'switch-link of a folder',
+      (at) => ({ kind: 'switch-link', path: at('containers/web.0'), target: 'x', aside: at('a') }),
+    ],
     [
       'place-deployment',
       (at) => ({ kind: 'place-deployment', from: at('containers/staging/new'), to: at('containers/web.0') }),
@@ -322,6 +473,27 @@ describe('what is in the way', () => {
     world.verdict = { ok: false, reason: 'x', journal: '' };
     await failure(apply(world, updatePlan(world)));
     expect(withoutState(world.snapshot())).toEqual(before);
+  });
+
+  test('where a file is to wait, from a change whose end could not clean up, is not taken for that file', async () => {
+    const ASIDES = [
+      'units/.web.service.atomic-old',
+      'tmpfiles/.web.conf.atomic-old',
+      'etc/web/.removed.atomic-old',
+      'etc/web/.swapped.atomic-old',
+      'containers/trash/containers-web',
+      'units/multi-user.target.wants/.helper.service.atomic-old',
+    ];
+    for (const ok of [true, false]) {
+      const world = newWorld();
+      const before = withoutState(world.snapshot());
+      mkdirSync(world.at('containers/trash'), { recursive: true });
+      for (const path of ASIDES) writeFileSync(world.at(path), 'stale');
+      world.verdict = ok ? { ok } : { ok, reason: 'x', journal: '' };
+      await failure(apply(world, updatePlan(world)));
+      expect(ASIDES.filter((path) => existsSync(world.at(path)))).toEqual([]);
+      expect(JSON.stringify(withoutState(world.snapshot())) === JSON.stringify(before)).toBe(!ok);
+    }
   });
 });
 
@@ -369,45 +541,19 @@ describe('recovery', () => {
     return open === undefined ? 'nothing' : recoverJournal(open, context);
   };
 
-  test('removes the files that were being written, and no other file’s', async () => {
-    const world = newWorld();
-    const before = withoutState(world.snapshot());
-    let dead = false;
-    world.before = (call) => {
-      dead ||= call === 'start more';
-      if (dead) throw new Error('dead');
-    };
-    await failure(apply(world, updatePlan(world)));
-    revive(world);
-    const temporary = (path: string): string => {
-      const name = path.slice(path.lastIndexOf('/') + 1);
-      return world.at(path.replace(name, `.${name}.0123456789ab.atomic-new`));
-    };
-    const ours = [
-      'units/web.service',
-      'units/more.service',
-      'host/a/b/file',
-      'containers/web',
-      'journal/web.jsonl',
-    ];
-    const others = ['units/other.service', 'units/web.service.d'];
-    for (const path of [...ours, ...others]) writeFileSync(temporary(path), 'half');
-    writeFileSync(world.at('units/.web.service.atomic-new'), 'not ours');
-    expect(await recover(world)).toBe('undone');
-    for (const path of others) rmSync(temporary(path));
-    rmSync(world.at('units/.web.service.atomic-new'));
-    expect(withoutState(world.snapshot())).toEqual(before);
-    expect(readdirSync(journals(world))).toEqual([]);
-  });
-
   test('puts a removed ref back, and leaves one that an import has made since', async () => {
     const world = newWorld();
-    const removal = (path: string): Step => ({ kind: 'remove-ref', ref: path, path: world.at(path) });
+    const removal = (path: string): Step => ({
+      kind: 'remove-ref',
+      ref: path,
+      path: world.at(path),
+      aside: world.at(`repo/removed/${path.slice(-1)}`),
+    });
     writeFileSync(world.at('repo/refs/y'), 'commit y');
     const steps = [removal('repo/refs/x'), removal('repo/refs/y')];
     world.before = (call) => {
       if (call.includes('committed')) throw new Error('dead');
-      if (world.log.at(-1) === 'remove repo/refs/y') throw new Error('dead');
+      if (world.log.at(-1) === 'rename repo/refs/y repo/removed/y') throw new Error('dead');
     };
     await failure(apply(world, { action: 'prune of the image store', container: undefined, steps }));
     revive(world);
@@ -492,6 +638,40 @@ describe('recovery', () => {
       await recover(each);
       const tree = withoutState(each.snapshot());
       expect({ number, tree }).toEqual({ number, tree: movedTo(each, world, before) });
+      const isTold = each.log.some((line) => line.startsWith('journal {"failed"'));
+      expect({ number, left: failureOf(each) }).toEqual({
+        number,
+        left: isTold ? 'this one' : 'the earlier one',
+      });
+    }
+  });
+
+  test('of a disk so full that nothing can be noted: taken back twice, all is as it was', LONG, async () => {
+    const full = (call: string): void => {
+      if (/^(?:journal|createFile|createSymlink|makeDirectory|link) /.test(call)) throw new Error('no space');
+    };
+    const calls = await countCalls();
+    for (let number = 8; number < calls; number += 11) {
+      for (let second = 1; second < 70; second += 6) {
+        const world = newWorld();
+        const before = withoutState(world.snapshot());
+        dieAt(world, number, 'after');
+        await failure(apply(world, updatePlan(world)));
+        const dead = world.calls + second;
+        world.before = (call, at) => {
+          full(call);
+          if (at > dead) throw new Error('dead');
+        };
+        await failure(recover(world));
+        world.before = full;
+        await recover(world);
+        if (world.log.includes('journal {"committed":true}')) continue;
+        expect({ number, second, tree: withoutState(world.snapshot()) }).toEqual({
+          number,
+          second,
+          tree: before,
+        });
+      }
     }
   });
 

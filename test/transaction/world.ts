@@ -6,10 +6,12 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmdirSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { appendFile, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, link, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ProgressEvent } from '../../src/events.ts';
 import { createExec } from '../../src/host/exec.ts';
@@ -27,24 +29,33 @@ const realFiles = createFiles(createExec());
 /** What only looks, and so is no place to die at. */
 const LOOKS = new Set([
   'exists',
+  'isDirectory',
+  'isSame',
+  'list',
   'readLink',
   'readIfExists',
   'missingParents',
   'state',
-  'syncDirectory',
   'standsNow',
 ]);
+/** Where enabled units are linked to. */
+const WANTS = 'units/multi-user.target.wants';
 
 export class World {
   readonly root: string;
-  readonly enabled = new Set<string>();
   readonly active = new Set<string>();
   /** Of the runtime. */
   readonly containers = new Set<string>();
   /** Every call that changes something, and every line of a journal. */
   readonly log: string[] = [];
+  /** The same of those that found something to do. */
+  readonly effects: string[] = [];
   readonly events: ProgressEvent[] = [];
+  /** How the start of a unit goes that did not run before, and of one that did. */
   verdict: StartVerdict = { ok: true };
+  again: StartVerdict = { ok: true };
+  /** Whether what makes things durable is a call like any other. */
+  watchSyncs = false;
   /** Called before a change; may throw. */
   before: (call: string, number: number) => void = () => undefined;
   /** Called after it. */
@@ -58,6 +69,24 @@ export class World {
 
   at(path: string): string {
     return join(this.root, path);
+  }
+
+  get enabled(): ReadonlySet<string> {
+    const names = existsSync(this.at(WANTS)) ? readdirSync(this.at(WANTS)) : [];
+    const links = names.filter((name) => !name.startsWith('.'));
+    return new Set(links.map((name) => name.replace(/\.service$/, '')));
+  }
+
+  /** As systemctl does it: with the folder, and without. */
+  enable(unit: string): void {
+    mkdirSync(this.at(WANTS), { recursive: true });
+    const link = this.at(`${WANTS}/${unit}.service`);
+    if (!existsSync(link)) symlinkSync(this.at(`units/${unit}.service`), link);
+  }
+
+  disable(unit: string): void {
+    rmSync(this.at(`${WANTS}/${unit}.service`), { force: true });
+    if (existsSync(this.at(WANTS)) && readdirSync(this.at(WANTS)).length === 0) rmdirSync(this.at(WANTS));
   }
 
   get calls(): number {
@@ -86,10 +115,11 @@ export class World {
       const absolute = this.at(path);
       const stats = lstatSync(absolute);
       const mode = (stats.mode & 0o7777).toString(8);
-      if (stats.isSymbolicLink()) lines[path] = `-> ${readlinkSync(absolute)}`;
-      else if (stats.isFile()) lines[path] = `${mode} ${readFileSync(absolute, 'latin1')}`;
+      const owner = stats.uid === 0 ? '' : ` of ${stats.uid}:${stats.gid}`;
+      if (stats.isSymbolicLink()) lines[path] = `-> ${readlinkSync(absolute)}${owner}`;
+      else if (stats.isFile()) lines[path] = `${mode}${owner} ${readFileSync(absolute, 'latin1')}`;
       else {
-        lines[path] = `dir ${mode}`;
+        lines[path] = `dir ${mode}${owner}`;
         for (const name of readdirSync(absolute))
           if (!['journal', 'staging', 'trash'].includes(name)) visit(join(path, name));
       }
@@ -102,17 +132,13 @@ export class World {
   #files(): HostFiles {
     return {
       ...realFiles,
-      writeFileAtomic: (path, content, mode, options) =>
-        realFiles.writeFileAtomic(path, content, mode, { ...options, fsync: false }),
-      replaceSymlink: async (path, target) => {
-        await symlink(target, `${path}.new`);
-        await rename(`${path}.new`, path);
-      },
-      install: async ({ path, kind, mode, content, target }) => {
+      createFile: (path, content, mode) => writeFile(path, content, { mode, flag: 'wx' }),
+      install: async ({ path, kind, mode, content, target }, temporary) => {
         await mkdir(dirname(path), { recursive: true });
-        if (kind === 'directory') await mkdir(path, { mode });
-        else if (kind === 'symlink') await symlink(target ?? '', path);
-        else await writeFile(path, content ?? '', { mode, flag: 'wx' });
+        if (kind === 'directory') return mkdir(path, { mode });
+        if (kind === 'symlink') await symlink(target ?? '', temporary);
+        else await writeFile(temporary, content ?? '', { mode, flag: 'wx' });
+        await link(temporary, path);
       },
       removeTree: (path) => rm(path, { recursive: true, force: true }),
       syncDirectory: () => Promise.resolve(),
@@ -135,11 +161,11 @@ export class World {
     };
     return {
       daemonReload: () => done,
-      enable: (unit) => change(() => this.enabled.add(unit)),
-      disable: (unit) => change(() => this.enabled.delete(unit)),
+      enable: (unit) => change(() => this.enable(unit)),
+      disable: (unit) => change(() => this.disable(unit)),
       disableNow: (unit) =>
         change(() => {
-          this.enabled.delete(unit);
+          this.disable(unit);
           this.active.delete(unit);
         }),
       start: (unit) =>
@@ -150,7 +176,7 @@ export class World {
       stop: (unit) => change(() => this.active.delete(unit)),
       resetFailed: () => done,
       state: (unit) => Promise.resolve({ active: this.active.has(unit), enabled: this.enabled.has(unit) }),
-      waitSettled: () => Promise.resolve(this.verdict),
+      waitSettled: (unit) => Promise.resolve(unit === 'more' ? this.verdict : this.again),
       tmpfilesCreate: (path) =>
         change(() => {
           for (const [kind, target] of linesOf(path)) {
@@ -173,6 +199,7 @@ export class World {
     return {
       exists: (_runtime, container) => Promise.resolve(this.containers.has(container)),
       remove: (_runtime, container) => Promise.resolve(void this.containers.delete(container)),
+      run: (_runtime, container) => Promise.resolve(void this.containers.add(container)),
     };
   }
 
@@ -182,12 +209,14 @@ export class World {
       get: (object, name: string) => {
         const value: unknown = Reflect.get(object, name);
         if (typeof value !== 'function' || LOOKS.has(name) || name === 'close') return value;
+        if (name.startsWith('sync') && !this.watchSyncs) return value;
         return async (...args: unknown[]): Promise<unknown> => {
           const number = ++this.#calls;
           const call = this.#name(name, args);
           this.before(call, number);
           this.log.push(call);
           const result: unknown = await Reflect.apply(value, object, args);
+          if (result !== false) this.effects.push(call);
           this.after(call, number);
           return result;
         };
@@ -197,10 +226,18 @@ export class World {
 
   #name(name: string, args: readonly unknown[]): string {
     const [first, second] = args.map((arg) =>
-      typeof arg === 'string' ? arg.replaceAll(`${this.root}/`, '').trimEnd() : '',
+      // A random part of a name says nothing.
+      typeof arg === 'string'
+        ? (arg === this.root ? '.' : arg)
+            .replaceAll(`${this.root}/`, '')
+            .replaceAll(/\.[0-9a-f]{8}\.atomic-new/g, '.atomic-new')
+            .trimEnd()
+        : name === 'install'
+          ? (arg as { path: string }).path.replaceAll(`${this.root}/`, '')
+          : '',
     );
     if (name === 'append') return `journal ${String(first).slice(0, 60)}`;
-    return [name, first, name === 'rename' || name === 'replaceSymlink' ? second : '']
+    return [name, first, name === 'rename' || name === 'link' || name === 'createSymlink' ? second : '']
       .filter(Boolean)
       .join(' ');
   }

@@ -23,7 +23,7 @@ export async function runContainersList(context: CommandContext, flags: Containe
   context.output.result(containers.map(toDocument), formatContainers(containers, { ...flags, quiet }));
 }
 
-/** atomic's keys in atomic's order. */
+/** atomic's keys in atomic's order, then ours. */
 export function toDocument({
   id,
   imageId,
@@ -33,6 +33,7 @@ export function toDocument({
   state,
   backend,
   runtime,
+  failedUpdate,
 }: ListedContainer) {
   return {
     id,
@@ -46,6 +47,8 @@ export function toDocument({
     runtime,
     vulnerable: false,
     running: state === 'running',
+    // Ours, behind atomic's.
+    failed_update: failedUpdate ?? null,
   };
 }
 
@@ -57,7 +60,7 @@ export function formatContainers(containers: readonly ListedContainer[], flags: 
   if (containers.length === 0) return [];
   const column = (heading: string, width: number): Column => ({ heading, width, cut: flags.trunc });
   const columns = [
-    // Where atomic marked containers that its scanner found vulnerable.
+    // Where atomic marked containers that its scanner found vulnerable; we mark those whose last update failed.
     column('', 2),
     column('CONTAINER ID', 12),
     column('IMAGE', 20),
@@ -68,16 +71,27 @@ export function formatContainers(containers: readonly ListedContainer[], flags: 
     column('BACKEND', 10),
     column('RUNTIME', 10),
   ];
-  const rows = containers.map(({ id, imageName, command, created, state, backend, runtime }) => [
-    '',
-    id,
-    imageName,
-    id,
-    command,
-    created.slice(0, 'YYYY-MM-DD HH:MM'.length),
-    state,
-    backend,
-    runtime,
-  ]);
-  return formatTable(columns, rows, { heading: flags.noheading !== true });
+  const rows = containers.map(
+    ({ id, imageName, command, created, state, backend, runtime, failedUpdate }) => [
+      failedUpdate === undefined ? '' : '!',
+      id,
+      imageName,
+      id,
+      command,
+      created.slice(0, 'YYYY-MM-DD HH:MM'.length),
+      state,
+      backend,
+      runtime,
+    ],
+  );
+  return [...formatTable(columns, rows, { heading: flags.noheading !== true }), ...explainMarks(containers)];
+}
+
+/** What a mark stands for; a table without marks has no line below it. */
+function explainMarks(containers: readonly ListedContainer[]): string[] {
+  return containers.flatMap(({ id, failedUpdate }) =>
+    failedUpdate === undefined
+      ? []
+      : [`! The last update of ${id}, to ${failedUpdate.image}, did not start: see ${failedUpdate.path}`],
+  );
 }

@@ -1,6 +1,7 @@
 import type { App } from '../../app/context.ts';
 import type { RegistryAccess } from '../../app/pull-image.ts';
 import { SETTLE_SECONDS } from '../../app/change.ts';
+import { parseHealthOption, type HealthOption } from '../../container/health-check.ts';
 import { parseSetOption } from '../../container/values.ts';
 import { AtomicError } from '../../errors.ts';
 import type { Output } from '../output/output.ts';
@@ -62,6 +63,19 @@ function readCredentials(text: string): { username: string; password: string } {
 /** All --set of a command line; the last one of a name counts. */
 export function readSet(options: readonly string[]): Record<string, string> {
   return Object.fromEntries(options.map(parseSetOption));
+}
+
+export interface HealthFlags {
+  readonly healthCmd?: string;
+  /** False for --no-healthcheck. */
+  readonly healthcheck: boolean;
+}
+
+/** @throws AtomicError `usage` */
+export function readHealth({ healthCmd, healthcheck }: HealthFlags): HealthOption | undefined {
+  if (healthcheck) return healthCmd === undefined ? undefined : parseHealthOption(healthCmd);
+  if (healthCmd === undefined) return parseHealthOption('none');
+  throw new AtomicError('usage', '--health-cmd and --no-healthcheck cannot be given together');
 }
 
 export function settleMs(settle: number | undefined): number {

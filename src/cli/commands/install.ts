@@ -3,15 +3,17 @@ import { installContainer, type InstallOutcome } from '../../app/install.ts';
 import {
   openApp,
   readAccess,
+  readHealth,
   readSet,
   requireOstree,
   settleMs,
   type CommandContext,
+  type HealthFlags,
   type RegistryFlags,
 } from './context.ts';
 import { previewLines } from './preview.ts';
 
-interface InstallFlags extends RegistryFlags {
+interface InstallFlags extends RegistryFlags, HealthFlags {
   readonly name?: string;
   readonly set: readonly string[];
   readonly runtime?: string;
@@ -39,6 +41,7 @@ export async function runInstall(
     runtime: flags.runtime,
     start: flags.start,
     settleMs: settleMs(flags.settle),
+    health: readHealth(flags),
     pull: flags.pull === true,
     dryRun: flags.dryRun === true || flags.display === true,
     access: readAccess(flags),

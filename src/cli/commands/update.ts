@@ -3,14 +3,16 @@ import { parseContainerName } from '../../container/name.ts';
 import {
   openApp,
   readAccess,
+  readHealth,
   readSet,
   settleMs,
   type CommandContext,
+  type HealthFlags,
   type RegistryFlags,
 } from './context.ts';
 import { previewLines } from './preview.ts';
 
-interface UpdateFlags extends RegistryFlags {
+interface UpdateFlags extends RegistryFlags, HealthFlags {
   readonly set: readonly string[];
   readonly rebase?: string;
   readonly pull?: boolean;
@@ -27,6 +29,7 @@ export async function runUpdate(context: CommandContext, name: string, flags: Up
     rebase: flags.rebase,
     pull: flags.pull === true,
     settleMs: settleMs(flags.settle),
+    health: readHealth(flags),
     dryRun: flags.dryRun === true || flags.display === true,
     access: readAccess(flags),
   });

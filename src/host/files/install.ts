@@ -1,10 +1,22 @@
 import { constants } from 'node:fs';
-import { chmod, chown, copyFile, lchown, link, lstat, mkdir, open, stat, symlink } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  copyFile,
+  lchown,
+  link,
+  lstat,
+  mkdir,
+  open,
+  rm,
+  stat,
+  symlink,
+} from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { AtomicError, systemCodeOf } from '../../errors.ts';
 import type { HostFile } from '../ports.ts';
 import { fileError } from './file-error.ts';
-import { alreadyExists, makeBeside, syncDirectory } from './replace.ts';
+import { alreadyExists, syncDirectory } from './replace.ts';
 
 /** Is there when SELinux is on: selinux(8). */
 const SELINUX = '/sys/fs/selinux/enforce';
@@ -21,12 +33,20 @@ export async function missingParents(path: string): Promise<string[]> {
   return missing;
 }
 
-/** Creates one file of an image on the host, whole or not at all, and never in place of something. */
-export async function installFile(file: HostFile): Promise<void> {
+/**
+ * Creates one file of an image on the host, whole or not at all, and never in place of something. What is no folder
+ * is made at `temporary` and gets its place as a second name: who was first at the place is known by both being one.
+ */
+export async function installFile(file: HostFile, temporary: string): Promise<void> {
   await checkParents(file.path);
   try {
-    for (const folder of await missingParents(file.path)) await mkdir(folder, 0o755);
-    await create(file);
+    for (const folder of await missingParents(file.path)) await makeParent(folder);
+    if (file.kind === 'directory') await makeFolder(file);
+    else {
+      await rm(temporary, { force: true });
+      await make(file, temporary);
+      await link(temporary, file.path);
+    }
   } catch (error) {
     if (systemCodeOf(error) === 'EEXIST') throw alreadyExists(file.path, error);
     throw fileError(error, `create ${file.path}`);
@@ -34,18 +54,30 @@ export async function installFile(file: HostFile): Promise<void> {
   await syncDirectory(dirname(file.path));
 }
 
-async function create(file: HostFile): Promise<void> {
-  const { path, source } = file;
-  if (file.kind === 'directory') {
-    await mkdir(path, 0o700);
-    await own(file, path);
-  } else if (file.kind === 'symlink') {
-    await symlink(file.target ?? '', path);
-    await lchown(path, file.uid, file.gid);
-  } else if (source !== undefined && file.link && (await linkInPlace(source, path))) {
-    // The link shares owner and mode with the checkout's file.
-  } else {
-    await makeBeside(path, (temporary) => writeBytes(file, temporary), link);
+/** A rival that makes the same folder is as good. */
+async function makeParent(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, 0o755);
+  } catch (error) {
+    if (systemCodeOf(error) !== 'EEXIST') throw error;
+  }
+  await syncDirectory(dirname(folder));
+}
+
+async function makeFolder(file: HostFile): Promise<void> {
+  await mkdir(file.path, 0o700);
+  await own(file, file.path);
+  await syncDirectory(file.path);
+}
+
+async function make(file: HostFile, temporary: string): Promise<void> {
+  const { source } = file;
+  if (file.kind === 'symlink') {
+    await symlink(file.target ?? '', temporary);
+    await lchown(temporary, file.uid, file.gid);
+  } else if (source === undefined || !file.link || !(await linkInPlace(source, temporary))) {
+    // A link shares owner and mode with the checkout's file.
+    await writeBytes(file, temporary);
   }
 }
 

@@ -5,20 +5,13 @@ import { AtomicError, systemCodeOf } from '../../errors.ts';
 import type { WriteOptions } from '../ports.ts';
 import { fileError } from './file-error.ts';
 
-/**
- * Makes something beside `path` and then puts it there in one step: `place` renames or links. systemd and tmpfiles.d
- * read neither dot files nor this ending; one that is left over (a kill between two calls) may be deleted.
- */
-export async function makeBeside(
-  path: string,
-  make: (temporary: string) => Promise<void>,
-  place: (temporary: string, path: string) => Promise<void>,
-): Promise<void> {
+/** Makes a file beside `path` and renames it, so that readers see the old one or the new one. */
+async function makeBeside(path: string, make: (temporary: string) => Promise<void>): Promise<void> {
   const name = `.${basename(path).slice(0, 32)}.${randomBytes(6).toString('hex')}.atomic-new`;
   const temporary = `${dirname(path)}/${name}`;
   try {
     await make(temporary);
-    await place(temporary, path);
+    await rename(temporary, path);
   } finally {
     await rm(temporary, { force: true });
   }
@@ -33,34 +26,58 @@ export async function writeFileAtomic(
   path: string,
   content: string | Uint8Array,
   mode: number,
-  { exclusive = false, fsync = true }: WriteOptions = {},
+  { fsync = true }: WriteOptions = {},
 ): Promise<void> {
-  const write = async (temporary: string): Promise<void> => {
-    const file = await open(temporary, 'wx', 0o600);
-    try {
-      await file.writeFile(content);
-      await file.chmod(mode);
-      if (fsync) await file.sync();
-    } finally {
-      await file.close();
-    }
-  };
   try {
-    await makeBeside(path, write, exclusive ? link : rename);
+    await makeBeside(path, (temporary) => writeNew(temporary, content, mode, fsync));
   } catch (error) {
-    if (exclusive && systemCodeOf(error) === 'EEXIST') throw alreadyExists(path, error);
     throw fileError(error, `write ${path}`);
   }
   if (fsync) await syncDirectory(dirname(path));
 }
 
-export async function replaceSymlink(path: string, target: string): Promise<void> {
+export async function createFile(path: string, content: string | Uint8Array, mode: number): Promise<void> {
   try {
-    await makeBeside(path, (temporary) => symlink(target, temporary), rename);
+    await writeNew(path, content, mode, true);
   } catch (error) {
+    if (systemCodeOf(error) === 'EEXIST') throw alreadyExists(path, error);
+    throw fileError(error, `write ${path}`);
+  }
+}
+
+async function writeNew(
+  path: string,
+  content: string | Uint8Array,
+  mode: number,
+  fsync: boolean,
+): Promise<void> {
+  const file = await open(path, 'wx', 0o600);
+  try {
+    await file.writeFile(content);
+    await file.chmod(mode);
+    if (fsync) await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** link(2) follows no link: the second name of a symbolic link is that link. */
+export async function linkFile(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to);
+  } catch (error) {
+    if (systemCodeOf(error) === 'EEXIST') throw alreadyExists(to, error);
+    throw fileError(error, `link ${from} to ${to}`);
+  }
+}
+
+export async function createSymlink(path: string, target: string): Promise<void> {
+  try {
+    await symlink(target, path);
+  } catch (error) {
+    if (systemCodeOf(error) === 'EEXIST') throw alreadyExists(path, error);
     throw fileError(error, `link ${path} to ${target}`);
   }
-  await syncDirectory(dirname(path));
 }
 
 export async function syncDirectory(path: string): Promise<void> {
