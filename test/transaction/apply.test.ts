@@ -6,11 +6,11 @@ import { applyPlan, recoverJournal } from '../../src/transaction/apply.ts';
 import type { StepContext } from '../../src/transaction/context.ts';
 import { readJournal } from '../../src/transaction/journal.ts';
 import type { Plan, Step } from '../../src/transaction/plan.ts';
-import { useTempFolder } from '../fixtures/temp-folder.ts';
+import { IN_MEMORY, useTempFolder } from '../fixtures/temp-folder.ts';
 import { installedWorld, NAME, updatePlan } from './change.ts';
 import { World } from './world.ts';
 
-const folder = useTempFolder();
+const folder = useTempFolder(IN_MEMORY);
 
 /** For those that go through every call; each is a change of its own. */
 const LONG = { timeout: 60_000 };
@@ -600,8 +600,8 @@ describe('recovery', () => {
     LONG,
     async () => {
       const calls = await countCalls();
-      for (let number = 8; number < calls; number += 9) {
-        for (let second = 1; second < 60; second += 4) {
+      for (let number = 8; number < calls; number += 13) {
+        for (let second = 1; second < 70; second += 4) {
           const world = newWorld();
           const before = withoutState(world.snapshot());
           dieAt(world, number, 'after');
@@ -675,7 +675,7 @@ describe('recovery', () => {
     }
   });
 
-  test('of a journal that was cut at any byte: a line that is not whole was not written', async () => {
+  test('of a journal that was cut at any byte: a line that is not whole was not written', LONG, async () => {
     const world = newWorld();
     dieAt(world, await countCalls(), 'before');
     await failure(apply(world, updatePlan(world)));

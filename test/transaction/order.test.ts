@@ -17,10 +17,10 @@ import { parseContainerName } from '../../src/container/name.ts';
 import { applyPlan, recoverJournal } from '../../src/transaction/apply.ts';
 import { readJournal } from '../../src/transaction/journal.ts';
 import type { Step } from '../../src/transaction/plan.ts';
-import { useTempFolder } from '../fixtures/temp-folder.ts';
+import { IN_MEMORY, useTempFolder } from '../fixtures/temp-folder.ts';
 import { World } from './world.ts';
 
-const folder = useTempFolder();
+const folder = useTempFolder(IN_MEMORY);
 const name = parseContainerName('more');
 let made = 0;
 
