@@ -96,19 +96,20 @@ describe('repair', () => {
     // As a death between the journal's last line and the cleaning up leaves it.
     await stage.shell(
       `mkdir -p "$1/../trash/hello.deployment/rootfs/-rf"; ln -s / "$1/../trash/hello.deployment/root"
-      touch "$1/../../.hello.0123456789ab.atomic-new"`,
+      ln -s "$1" "$1/../trash/hello.link"`,
       JOURNALS,
     );
     const to = `${CHECKOUTS}/.atomic-ts/trash/hello.deployment`;
+    const aside = `${CHECKOUTS}/.atomic-ts/trash/hello.link`;
     const steps = [
       { kind: 'set-aside', path: `${CHECKOUTS}/hello.0`, to },
-      { kind: 'switch-link', path: `${CHECKOUTS}/hello`, target: `${CHECKOUTS}/hello.1` },
+      { kind: 'switch-link', path: `${CHECKOUTS}/hello`, target: `${CHECKOUTS}/hello.1`, aside },
     ];
     await writeJournal(
       'hello',
       JSON.stringify({ journal: 1, pid: 4, action: 'update', container: 'hello', steps }),
       '{"begin":0,"before":true}',
-      '{"begin":1,"before":"x"}',
+      '{"begin":1,"before":{"temporary":"/x","existed":true}}',
       '{"committed":true}',
     );
     expect(await repair()).toEqual({

@@ -15,9 +15,8 @@ export const removeRef: Of<'remove-ref'> = {
   },
   // An import may have come in between a death and its repair: its ref is as good.
   undo: async ({ path, aside }, _before, { files }) => {
-    if (!(await files.exists(aside))) return;
     if (await files.exists(path)) await removeAndSync(files, aside);
-    else await moveAndSync(files, aside, path);
+    else if (await files.exists(aside)) await moveAndSync(files, aside, path);
     await removeAndSync(files, dirname(aside));
   },
   clean: async ({ aside }, _before, { files }) => {
