@@ -10,6 +10,7 @@ import type { StoredImage } from '../store/image-store.ts';
 import { openSource, type OpenOptions } from '../transport/open.ts';
 import type { App } from './context.ts';
 import { shareStore } from './store-lock.ts';
+import { importMarked } from './sync-imports.ts';
 
 /** How a registry is spoken to, as options of a command give it. */
 export interface RegistryAccess {
@@ -98,25 +99,29 @@ export async function importImage(app: App, text: string, access: RegistryAccess
     }
     const image = await readImage(source, resolved, platform);
     await app.store.repository.ensure();
-    const outcome = await importLayers(source, image, app.store, app.report, app.signal);
-    if (outcome.devicesLeftOut > 0) {
-      app.report({
-        event: 'warning',
-        text: `${outcome.devicesLeftOut} device nodes or FIFOs of the image are left out: ostree does not store them`,
+    return await importMarked(app, withTag(imageName), async (store, marked) => {
+      const outcome = await importLayers(source, image, store, app.report, app.signal);
+      tellLeftOut(app, outcome.devicesLeftOut);
+      await marked;
+      const stored = await app.store.commitImage({
+        name: withTag(imageName),
+        source: formatReference(reference),
+        digest,
+        manifestBytes: resolved.raw.bytes,
+        configDigest: manifest.config.digest,
+        configBytes: image.configBytes,
       });
-    }
-    const stored = await app.store.commitImage({
-      name: withTag(imageName),
-      source: formatReference(reference),
-      digest,
-      manifestBytes: resolved.raw.bytes,
-      configDigest: manifest.config.digest,
-      configBytes: image.configBytes,
+      return { image: stored, changed: true, layersFetched: outcome.fetched };
     });
-    return { image: stored, changed: true, layersFetched: outcome.fetched };
   } finally {
     await source.close();
   }
+}
+
+function tellLeftOut(app: App, devices: number): void {
+  if (devices === 0) return;
+  const text = `${devices} device nodes or FIFOs of the image are left out: ostree does not store them`;
+  app.report({ event: 'warning', text });
 }
 
 /** Says how a name was taken that can be taken in two ways. */

@@ -4,7 +4,8 @@ import { AtomicError, isAtomicError } from '../errors.ts';
 import { isContainerName, type ContainerName } from '../container/name.ts';
 import type { LockRequest } from '../host/ports.ts';
 import { recoverJournal } from '../transaction/apply.ts';
-import { readJournal } from '../transaction/journal.ts';
+import { isImportMark } from '../store/import-mark.ts';
+import { journalFile, readJournal } from '../transaction/journal.ts';
 import { nameChange, type Plan } from '../transaction/plan.ts';
 import type { App } from './context.ts';
 import {
@@ -16,6 +17,7 @@ import {
   trashFolder,
 } from './layout.ts';
 import { recoveryContext } from './step-context.ts';
+import { describeLost, endImports } from './sync-imports.ts';
 
 /** Whose journal it is: a container's, or the image store's. */
 export type Subject = ContainerName | undefined;
@@ -37,13 +39,14 @@ export function nameSubject(subject: Subject): string {
   return subject === undefined ? 'the image store' : `the container ${subject}`;
 }
 
-/** Whose journals are there: of living processes and of dead ones. @throws AtomicError `not-root` */
+/** Whose journals are there, and marks of imports: of living processes and of dead ones. @throws AtomicError `not-root` */
 export async function listJournals(app: App): Promise<Subject[]> {
-  return (await app.files.list(journalFolder(app))).flatMap((entry): Subject[] => {
-    if (entry === '.store.jsonl') return [undefined];
+  const subjects = (await app.files.list(journalFolder(app))).flatMap((entry): Subject[] => {
     const name = entry.endsWith('.jsonl') ? entry.slice(0, -'.jsonl'.length) : '';
-    return isContainerName(name) ? [name] : [];
+    if (isContainerName(name)) return [name];
+    return entry === journalFile(undefined) || isImportMark(entry) ? [undefined] : [];
   });
+  return [...new Set(subjects)];
 }
 
 /**
@@ -71,10 +74,13 @@ export function describeRecovery({ plan, pid, outcome }: Recovered): string {
   return `The ${nameChange(plan)} by process ${pid} was cut off: it is ${outcome} now`;
 }
 
-/** The same, and says so. */
+/** The same, and says so. Of the store, imports that died are ended as well. */
 export async function recoverAndTell(app: App, subject: Subject): Promise<void> {
   const recovered = await recover(app, subject);
   if (recovered !== undefined) app.report({ event: 'notice', text: describeRecovery(recovered) });
+  if (subject !== undefined) return;
+  const lost = await endImports(app);
+  if (lost.length > 0) app.report({ event: 'notice', text: describeLost(lost) });
 }
 
 /**

@@ -6,7 +6,7 @@ import { requireRoot } from './change.ts';
 import { findContainer } from './containers.ts';
 import type { App } from './context.ts';
 import { stagingFolder, trashFolder } from './layout.ts';
-
+import { endImports } from './sync-imports.ts';
 import {
   listJournals,
   listOwnersOfLeftovers,
@@ -19,6 +19,8 @@ import {
 
 export interface RepairOutcome {
   readonly repaired: readonly Recovered[];
+  /** Refs of what an import wrote before this host lost its power: taken back, to be pulled again. */
+  readonly lost: readonly string[];
   /** Paths of what is gone. */
   readonly removed: readonly string[];
   /** What a living process is at, with the sentence that names it. */
@@ -35,7 +37,7 @@ type Findings = { readonly [K in keyof RepairOutcome]: RepairOutcome[K][number][
  */
 export async function repair(app: App, only: ContainerName | undefined): Promise<RepairOutcome> {
   requireRoot(app, 'repair system containers');
-  const found: Findings = { repaired: [], removed: [], busy: [], failed: [] };
+  const found: Findings = { repaired: [], lost: [], removed: [], busy: [], failed: [] };
   const subjects = new Set([...(await listJournals(app)), ...(await listOwnersOfLeftovers(app))]);
   if (only !== undefined && !subjects.has(only) && (await findContainer(app, only)) === undefined) {
     throw new AtomicError('container-not-found', `System container '${only}' is not installed`, {
@@ -84,6 +86,7 @@ async function repairContainer(app: App, name: ContainerName, found: Findings): 
 async function repairStore(app: App, found: Findings): Promise<void> {
   const recovered = await recover(app, undefined);
   if (recovered !== undefined) found.repaired.push(recovered);
+  found.lost.push(...(await endImports(app)));
   for (const leftover of await listStoreLeftovers(app)) {
     for (const path of leftover) await app.files.removeTree(path);
     found.removed.push(...leftover.slice(0, 1));

@@ -1,11 +1,11 @@
 /**
  * Imports write without waiting for the disk: a machine that loses its power may keep a ref and lose the bytes behind it.
- * So each import stands in `extensions/atomic-ts/importing/` of the repo, durably, from before its first ref until the
- * file system has been synced. A mark that an earlier boot left tells which refs not to trust.
+ * So each import has a mark beside the journals, on the disk from before its first ref until the file system has been
+ * synced. A mark that an earlier boot left tells which refs not to trust.
  */
-import { mkdir, open, readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
-import { join } from 'node:path';
-import { systemCodeOf } from '../errors.ts';
+import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { AtomicError, systemCodeOf } from '../errors.ts';
 import { isRecord, parseJson } from '../image/json.ts';
 import { indexFolder } from './layer-index.ts';
 import { REF_PREFIX } from './names.ts';
@@ -27,27 +27,30 @@ export interface ImportMark {
 
 export type ImportToMark = Pick<ImportMark, 'pid' | 'boot' | 'ref' | 'previous'>;
 
-function markFolder(repository: string): string {
-  return join(repository, 'extensions/atomic-ts/importing');
-}
+/** No container's name begins so. Not hidden: a unit's ConditionDirectoryNotEmpty= does not count hidden files. */
+const PREFIX = '@import-';
+const UNFINISHED = '.atomic-new';
 
 /**
  * Makes a mark, on the disk when it returns.
+ * @param folder where the journals are
  * @returns its path, for `clearImportMark`
  */
-export async function markImport(repository: string, mark: ImportToMark): Promise<string> {
-  const folder = markFolder(repository);
-  const path = join(folder, `${mark.pid}-${Date.now()}`);
-  await mkdir(folder, { recursive: true });
-  const file = await open(path, 'wx', 0o644);
+export async function markImport(folder: string, mark: ImportToMark): Promise<string> {
+  const name = `${PREFIX}${mark.pid}-${Date.now()}`;
+  const unfinished = join(folder, `.${name}${UNFINISHED}`);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const file = await open(unfinished, 'wx', 0o644);
   try {
     await file.writeFile(`${JSON.stringify(mark)}\n`);
     await file.sync();
   } finally {
     await file.close();
   }
+  await rename(unfinished, join(folder, name));
+  // The folders above it may be new as well.
   for (const above of [folder, join(folder, '..'), join(folder, '../..')]) await syncFolder(above);
-  return path;
+  return join(folder, name);
 }
 
 /**
@@ -55,23 +58,30 @@ export async function markImport(repository: string, mark: ImportToMark): Promis
  * the sync on the disk as well: their marks become younger.
  * @param synced when a sync of the repo's file system was begun that has ended by now
  */
-export async function clearImportMark(repository: string, path: string, synced: Date): Promise<void> {
+export async function clearImportMark(path: string, synced: Date): Promise<void> {
   await rm(path, { force: true });
-  for (const mark of await listImportMarks(repository)) {
+  for (const mark of await listImportMarks(dirname(path))) {
     if (mark.since < synced) await utimes(mark.path, synced, synced).catch(() => undefined);
   }
 }
 
-/** All marks; one that was cut off while it was written stands for an import that had not begun, and is removed. */
-export async function listImportMarks(repository: string): Promise<ImportMark[]> {
-  const marks: ImportMark[] = [];
-  for (const name of await namesIn(markFolder(repository))) {
-    const path = join(markFolder(repository), name);
-    const mark = await readMark(path);
-    if (mark !== undefined) marks.push(mark);
-    else await rm(path, { force: true });
+/** Whether a file beside the journals is a mark, or one that was not finished. */
+export function isImportMark(name: string): boolean {
+  return name.startsWith(PREFIX) || name.startsWith(`.${PREFIX}`);
+}
+
+/** All marks, of imports that go on and of those that died. */
+export async function listImportMarks(folder: string): Promise<ImportMark[]> {
+  const names = (await namesIn(folder)).filter((name) => name.startsWith(PREFIX));
+  const marks = await Promise.all(names.map((name) => readMark(join(folder, name))));
+  return marks.filter((mark) => mark !== undefined);
+}
+
+/** Removes marks that a dead process did not finish: its import had not begun. The caller holds the store alone. */
+export async function removeUnfinishedMarks(folder: string): Promise<void> {
+  for (const name of await namesIn(folder)) {
+    if (isImportMark(name) && !name.startsWith(PREFIX)) await rm(join(folder, name), { force: true });
   }
-  return marks;
 }
 
 /**
@@ -113,12 +123,19 @@ async function rewriteRef(path: string, commit: string): Promise<void> {
   }
 }
 
+/** Undefined when its import has just ended. @throws AtomicError `store-invalid` */
 async function readMark(path: string): Promise<ImportMark | undefined> {
-  const text = await readFile(path, 'utf8');
-  if (!text.endsWith('\n')) return undefined;
+  const [text, stats] = await Promise.all([readFile(path, 'utf8'), stat(path)]).catch((error: unknown) => {
+    if (systemCodeOf(error) === 'ENOENT') return [];
+    throw error;
+  });
+  if (text === undefined || stats === undefined) return undefined;
   const record = parseJson(text, `the mark ${path}`, 'store-invalid');
-  if (!isRecord(record) || typeof record['ref'] !== 'string' || typeof record['boot'] !== 'string')
-    return undefined;
+  if (!isRecord(record) || typeof record['ref'] !== 'string' || typeof record['boot'] !== 'string') {
+    throw new AtomicError('store-invalid', `the mark ${path} is not one that this version can read`, {
+      hint: 'Pull the images that were pulled last again, and remove it.',
+    });
+  }
   const { ref, boot, previous } = record;
   const known = typeof previous === 'string' && /^[0-9a-f]{64}$/.test(previous);
   return {
@@ -127,7 +144,7 @@ async function readMark(path: string): Promise<ImportMark | undefined> {
     boot,
     ref,
     previous: known ? previous : undefined,
-    since: (await stat(path)).mtime,
+    since: stats.mtime,
   };
 }
 

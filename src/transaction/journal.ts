@@ -17,7 +17,7 @@ const VERSION = 1;
 
 /** The file of a container's journal, or of the image store's. */
 export function journalFile(container: string | undefined): string {
-  return `${container ?? '.store'}.jsonl`;
+  return `${container ?? '@store'}.jsonl`;
 }
 
 export interface OpenJournal {

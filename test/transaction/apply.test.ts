@@ -558,7 +558,7 @@ describe('recovery', () => {
     await failure(apply(world, { action: 'prune of the image store', container: undefined, steps }));
     revive(world);
     writeFileSync(world.at('repo/refs/y'), 'newer');
-    const path = join(journals(world), '.store.jsonl');
+    const path = join(journals(world), '@store.jsonl');
     const open = await readJournal(path, world.context().files);
     expect(open?.plan.container).toBeUndefined();
     if (open === undefined) return;

@@ -1,5 +1,6 @@
 import { describeRecovery, type Subject } from '../../app/recover.ts';
 import { repair, type RepairOutcome } from '../../app/repair.ts';
+import { describeLost } from '../../app/sync-imports.ts';
 import { parseContainerName } from '../../container/name.ts';
 import { EXIT } from '../exit-codes.ts';
 import { openAppAsIs, type CommandContext } from './context.ts';
@@ -14,7 +15,7 @@ export async function runRepair(context: CommandContext, name: string | undefine
 }
 
 /** `container` is null for the image store. */
-function toDocument({ repaired, removed, busy, failed }: RepairOutcome) {
+function toDocument({ repaired, lost, removed, busy, failed }: RepairOutcome) {
   const container = (subject: Subject | string): string | null => subject ?? null;
   return {
     repaired: repaired.map(({ plan, pid, outcome }) => ({
@@ -23,6 +24,7 @@ function toDocument({ repaired, removed, busy, failed }: RepairOutcome) {
       pid,
       outcome,
     })),
+    lost,
     removed,
     busy: busy.map(({ subject, message }) => ({ container: container(subject), message })),
     failed: failed.map(({ subject, error: { code, message } }) => ({
@@ -33,9 +35,10 @@ function toDocument({ repaired, removed, busy, failed }: RepairOutcome) {
   };
 }
 
-function toLines({ repaired, removed, busy, failed }: RepairOutcome): string[] {
+function toLines({ repaired, lost, removed, busy, failed }: RepairOutcome): string[] {
   const lines = [
     ...repaired.map(describeRecovery),
+    ...(lost.length === 0 ? [] : [describeLost(lost)]),
     ...removed.map((path) => `Removed ${path}`),
     ...busy.map(({ message }) => message),
   ];

@@ -75,6 +75,8 @@ export const disableNow: Of<'disable-now'> = {
   apply: async ({ unit, folder }, { files, services }, before) => {
     for (const path of as<WasEnabled>(before).links ?? []) await keepBeside(files, path, besideOld(path));
     await changeUnitLinks(files, folder, () => services.disableNow(unit));
+    // A program that does not end well when it is told to would stay in the list of failed units without its unit.
+    await services.resetFailed(unit);
   },
   undo: async ({ unit }, before, context) => {
     const { active, enabled, links = [] } = as<WasEnabled>(before);
