@@ -134,5 +134,21 @@ export async function recoverJournal(
     for (const text of trouble) context.report({ event: 'warning', text });
   }
   await removeJournal(path, context.files);
+  if (!journal.committed) await discardStaged(plan, context);
   return journal.committed ? 'finished' : 'undone';
+}
+
+/**
+ * Removes the trees in the making of a change that is undone. Behind the end of the journal: while it is there, they tell
+ * what has been undone already.
+ */
+async function discardStaged({ steps }: Plan, { files, report }: StepContext): Promise<void> {
+  for (const step of steps) {
+    if (step.kind !== 'place-deployment') continue;
+    try {
+      await files.removeTree(step.from);
+    } catch (error) {
+      report({ event: 'warning', text: `Could not remove ${step.from}: ${messageOf(error)}` });
+    }
+  }
 }

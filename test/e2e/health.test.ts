@@ -322,14 +322,17 @@ describe('an image that runs once', () => {
     expect(await stage.shell('cat /var/lib/job/data/y; rm -r /var/lib/job')).toBe('x');
   });
 
-  it('and is killed with us leaves nothing behind the next command', async () => {
+  it('and outlives us keeps its lock; once it has ended, the next command takes away what it had', async () => {
     before = await takeSnapshot(stage);
     const layout = once(STAY);
     const script = `atomic-ts install "$1" --name=job </dev/null >/dev/null 2>&1 & pid=$!
       until runc state job 2>/dev/null | grep -q '"running"'; do sleep 0.1; done
       kill -KILL "$pid"; wait "$pid" || true; runc state job | grep -c '"running"'; ls -d /var/lib/job`;
     expect(await stage.shell(script, layout)).toBe('1\n/var/lib/job');
-    const { stderr } = await stage.atomic(['install', layout, '--name=job', '--dry-run']);
+    const next = ['--wait=0', 'install', layout, '--name=job', '--dry-run'];
+    expect((await stage.atomic(next)).stderr).toContain('(runc) is still at work');
+    await stage.shell('runc kill job KILL');
+    const { stderr } = await stage.atomic(['--wait=20', ...next.slice(1)]);
     expect(stderr).toMatch(/The run of job by process \d+ was cut off: it is undone now/);
     expect((await stage.host.exec('runc', ['state', 'job'])).code).not.toBe(0);
     expect(await listChanges(stage, before)).toEqual([]);
