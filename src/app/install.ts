@@ -39,6 +39,7 @@ export type InstallOutcome =
       readonly digest: string;
       readonly deployment: string;
       readonly started: boolean;
+      readonly devicesLeftOut: number;
     };
 
 /**
@@ -139,6 +140,7 @@ async function placeStaged(
     digest: staged.image.digest,
     deployment: staged.path,
     started: start && staged.hasService,
+    devicesLeftOut: await app.store.countDevicesLeftOut(staged.image.manifest),
   };
 }
 

@@ -26,6 +26,8 @@ export interface PulledImage {
   /** Whether the store has another image under this name than before. */
   readonly changed: boolean;
   readonly layersFetched: number;
+  /** Device nodes and FIFOs of all of its layers, which ostree does not store. */
+  readonly devicesLeftOut: number;
 }
 
 /** Reads an image as it was typed; a path becomes absolute, since it is kept for later updates. */
@@ -95,7 +97,8 @@ export async function importImage(app: App, text: string, access: RegistryAccess
     const before = await app.store.find(imageName);
     app.report({ event: 'resolved', image: imageName, digest, layers: manifest.layers.length });
     if (before?.digest === digest && (await isComplete(app, resolved))) {
-      return { image: before, changed: false, layersFetched: 0 };
+      const devicesLeftOut = await app.store.countDevicesLeftOut(manifest);
+      return { image: before, changed: false, layersFetched: 0, devicesLeftOut };
     }
     const image = await readImage(source, resolved, platform);
     await app.store.repository.ensure();
@@ -111,7 +114,8 @@ export async function importImage(app: App, text: string, access: RegistryAccess
         configDigest: manifest.config.digest,
         configBytes: image.configBytes,
       });
-      return { image: stored, changed: true, layersFetched: outcome.fetched };
+      const devicesLeftOut = await app.store.countDevicesLeftOut(manifest);
+      return { image: stored, changed: true, layersFetched: outcome.fetched, devicesLeftOut };
     });
   } finally {
     await source.close();

@@ -51,6 +51,7 @@ export type UpdateOutcome =
       readonly digest: string;
       readonly previousDigest: string | undefined;
       readonly deployment: string;
+      readonly devicesLeftOut: number;
     };
 
 /**
@@ -142,6 +143,7 @@ async function switchTo(
       digest: image.digest,
       previousDigest: current.info.revision,
       deployment: staged.path,
+      devicesLeftOut: await app.store.countDevicesLeftOut(image.manifest),
     };
   } finally {
     await staged.discard();

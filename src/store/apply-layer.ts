@@ -11,6 +11,7 @@ import { lstatIfThere, resolveInTree } from '../tree/resolve.ts';
 import { readLayerIndex } from './layer-index.ts';
 
 type DirectoryRecord = Extract<LayerRecord, { kind: 'directory' | 'implied' }>;
+type PlacedDirectory = Extract<LayerRecord, { kind: 'directory' }> & { readonly place: string };
 type LowerLink = Extract<LayerRecord, { kind: 'lower-link' }>;
 
 export interface LayerPlan {
@@ -19,13 +20,24 @@ export interface LayerPlan {
   /** Whiteout files that the layer's checkout leaves in the tree. */
   readonly whiteoutFiles: readonly string[];
   readonly lowerLinks: readonly LowerLink[];
-  /** Folders that were there before and have an entry of their own in the layer: mode and owner are the layer's. */
-  readonly directories: readonly {
-    readonly path: string;
-    readonly mode: number;
-    readonly uid: number;
-    readonly gid: number;
-  }[];
+  readonly directories: readonly ExistingDirectory[];
+  /** Entries of the layer's tree that a device takes the place of. */
+  readonly replaced: readonly string[];
+  /** Whether names or link targets of the layer are stored under others. */
+  readonly hasStoredNames: boolean;
+}
+
+/** A folder that was there before and has an entry of its own in the layer: mode, owner and xattrs are the layer's. */
+export interface ExistingDirectory {
+  /** In the tree. */
+  readonly path: string;
+  /** In the layer. */
+  readonly from: string;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Whether it has xattrs, in the layer or from one below. */
+  readonly renew: boolean;
 }
 
 /** What one reading of the index gives, its files left aside. */
@@ -34,15 +46,23 @@ interface LayerOutline {
   readonly whiteouts: readonly string[];
   readonly opaques: readonly string[];
   readonly lowerLinks: readonly LowerLink[];
+  readonly replaced: ReadonlySet<string>;
+  readonly hasStoredNames: boolean;
 }
 
 /**
  * Takes out of the tree what the layer replaces or removes, so that its checkout meets folders or nothing.
  * @param index path of the layer's index
  * @param treeIsEmpty for the base layer, below which there is nothing to replace
+ * @param withXattrs the tree's folders that may have xattrs; those of the layer are added
  * @throws AtomicError `layer-invalid`, `store-invalid`
  */
-export async function prepareTree(root: string, index: string, treeIsEmpty: boolean): Promise<LayerPlan> {
+export async function prepareTree(
+  root: string,
+  index: string,
+  treeIsEmpty: boolean,
+  withXattrs: Set<string>,
+): Promise<LayerPlan> {
   const outline = await readOutline(index);
   if (!treeIsEmpty) {
     for (const path of outline.opaques) emptyDirectory(root, path, outline);
@@ -58,19 +78,40 @@ export async function prepareTree(root: string, index: string, treeIsEmpty: bool
     ...outline.whiteouts.map((path) => places.of(join(parentOf(path), `.wh.${baseOf(path)}`))),
     ...outline.opaques.map((path) => places.of(join(path, '.wh..wh..opq'))),
   ];
+  const directories = places.existing.map((directory) => existingDirectory(directory, withXattrs));
+  for (const directory of outline.directories.values()) {
+    if (directory.kind === 'directory' && directory.xattrs) withXattrs.add(places.of(directory.path));
+  }
   return {
     redirects: places.redirects.map(({ from, to }) => ({ from, to: `${root}/${to}` })),
     whiteoutFiles,
     lowerLinks: outline.lowerLinks,
-    directories: places.existing,
+    directories,
+    replaced: [...outline.replaced].map((path) => places.of(path)),
+    hasStoredNames: outline.hasStoredNames,
   };
 }
 
-/** Removes the whiteouts' own files, makes the links to lower layers' files, and gives folders their owners. */
-export function finishTree(root: string, plan: LayerPlan): void {
-  for (const path of plan.whiteoutFiles) rmSync(`${root}/${path}`, { force: true });
+/** What is left to do for a folder that is there, and has an entry of its own in the layer. */
+export function existingDirectory(
+  { path, place, mode, uid, gid, xattrs }: PlacedDirectory,
+  withXattrs: ReadonlySet<string>,
+): ExistingDirectory {
+  return { path: place, from: path, mode, uid, gid, renew: xattrs || withXattrs.has(place) };
+}
+
+/**
+ * Removes the whiteouts' own files, makes the links to lower layers' files, and gives folders their owners; those that
+ * are to be renewed get them then.
+ */
+export function finishTree(
+  root: string,
+  plan: Pick<LayerPlan, 'whiteoutFiles' | 'replaced' | 'lowerLinks' | 'directories'>,
+): void {
+  for (const path of [...plan.whiteoutFiles, ...plan.replaced]) rmSync(`${root}/${path}`, { force: true });
   for (const link of plan.lowerLinks) linkToLower(root, link);
-  for (const { path, mode, uid, gid } of plan.directories) {
+  for (const { path, mode, uid, gid, renew } of plan.directories) {
+    if (renew) continue;
     lchownSync(`${root}/${path}`, uid, gid);
     chmodSync(`${root}/${path}`, mode);
   }
@@ -97,14 +138,19 @@ async function readOutline(index: string): Promise<LayerOutline> {
   const whiteouts: string[] = [];
   const opaques: string[] = [];
   const lowerLinks: LowerLink[] = [];
+  const replaced = new Set<string>();
+  let hasStoredNames = false;
   for await (const record of readLayerIndex(index)) {
     if (record.kind === 'directory') directories.set(record.path, record);
     else if (record.kind === 'implied') directories.set(record.path, directories.get(record.path) ?? record);
     else if (record.kind === 'whiteout') whiteouts.push(record.path);
     else if (record.kind === 'opaque') opaques.push(record.path);
     else if (record.kind === 'lower-link') lowerLinks.push(record);
+    else if (record.kind === 'replaced') replaced.add(record.path);
+    else if (record.kind === 'stored-name') hasStoredNames = true;
+    else if (replaced.size > 0) replaced.delete(record.path);
   }
-  return { directories, whiteouts, opaques, lowerLinks };
+  return { directories, whiteouts, opaques, lowerLinks, replaced, hasStoredNames };
 }
 
 /**
@@ -146,7 +192,7 @@ function removeTree(root: string, directory: string, name: string): void {
 /** Where the layer's folders come to lie in the tree. */
 class Places {
   readonly redirects: { from: string; to: string }[] = [];
-  readonly existing: Extract<LayerRecord, { kind: 'directory' }>[] = [];
+  readonly existing: PlacedDirectory[] = [];
   readonly #root: string;
   /** Folders of the layer that the tree has already, and where. */
   readonly #known = new Map<string, string>();
@@ -174,7 +220,7 @@ class Places {
       rmSync(`${this.#root}/${here}`);
       return;
     }
-    if (directory.kind === 'directory') this.existing.push({ ...directory, path: here });
+    if (directory.kind === 'directory') this.existing.push({ ...directory, place: here });
   }
 
   /** Takes away a folder of the tree that stands where the layer has a file. */
@@ -188,10 +234,9 @@ class Places {
 
   /** Where an entry of the layer lies in the tree. */
   of(path: string): string {
+    if (path === '') return '';
     const parent = parentOf(path);
-    const known = this.#known.get(parent);
-    if (known !== undefined) return join(known, baseOf(path));
-    return join(this.of(parent), baseOf(path));
+    return join(this.#known.get(parent) ?? this.of(parent), baseOf(path));
   }
 
   /** Entries below a symlink of a lower layer go where it points, as containerd applies them. */

@@ -16,10 +16,12 @@ import { AtomicError } from '../errors.ts';
 import { hexOf, type Digest } from '../image/digest.ts';
 import { indexPath } from './layer-index.ts';
 import { ensureIndex } from './index-foreign-layer.ts';
-import { prepareTree, finishTree, type LayerPlan } from './apply-layer.ts';
+import { prepareTree, finishTree, type ExistingDirectory, type LayerPlan } from './apply-layer.ts';
 import { blobRef } from './names.ts';
+import { renewDirectory } from './renew-directory.ts';
 import type { Repository } from './repository.ts';
-import { TreeOutline } from './tree-outline.ts';
+import { restoreNames } from './restore-names.ts';
+import { TreeOutline, type JoinedPlan } from './tree-outline.ts';
 
 const CHECKOUT_OPTIONS = ['--require-hardlinks', '--union', '--fsync=false'] as const;
 
@@ -40,8 +42,11 @@ export async function checkoutLayers(
   options: CheckoutOptions,
 ): Promise<void> {
   await mkdir(target, { recursive: true, mode: 0o755 });
+  const place: CheckoutPlace = { exec, repository: repository.path, target, scratch: options.scratch };
+  const withXattrs = new Set<string>();
   let outline: TreeOutline | undefined = new TreeOutline();
   let together: JoinedLayer[] = [];
+  let hasStoredNames = false;
   for (const [position, layer] of layers.entries()) {
     const commit = await repository.resolveRef(blobRef(layer));
     if (commit === undefined) {
@@ -49,57 +54,77 @@ export async function checkoutLayers(
         hint: 'Pull the image again.',
       });
     }
-    await ensureIndex(exec, repository, layer, commit, options.scratch);
+    await ensureIndex(repository, layer, commit);
     const index = indexPath(repository.path, layer);
-    const directories = await outline?.enter(index);
-    if (directories !== undefined) {
-      together.push({ commit, directories });
+    const joined = await outline?.enter(index, withXattrs);
+    if (joined !== undefined) {
+      together.push({ commit, plan: joined });
+      hasStoredNames ||= joined.hasStoredNames;
       continue;
     }
-    await checkoutTogether(exec, repository.path, together, target);
+    await checkoutTogether(place, together);
     together = [];
-    const plan = await prepareTree(target, index, position === 0);
-    await checkoutLayer(exec, repository.path, commit, target, plan, options.scratch);
+    const plan = await prepareTree(target, index, position === 0, withXattrs);
+    await checkoutLayer(place, commit, plan);
     finishTree(target, plan);
+    await renewDirectories(place, [{ commit, plan }]);
+    hasStoredNames ||= plan.hasStoredNames;
     if (plan.redirects.length > 0 || plan.lowerLinks.length > 0) outline = undefined;
   }
-  await checkoutTogether(exec, repository.path, together, target);
+  await checkoutTogether(place, together);
+  if (hasStoredNames) restoreNames(target);
+}
+
+interface CheckoutPlace {
+  readonly exec: Exec;
+  readonly repository: string;
+  readonly target: string;
+  readonly scratch: string;
 }
 
 /** A layer whose checkout needs no look at the tree. */
 interface JoinedLayer {
   readonly commit: string;
-  readonly directories: LayerPlan['directories'];
+  readonly plan: JoinedPlan;
 }
 
 /** Layers in their order, in one process: a process start is what most layers cost. */
-async function checkoutTogether(
-  exec: Exec,
-  repository: string,
-  layers: readonly JoinedLayer[],
-  target: string,
-): Promise<void> {
+async function checkoutTogether(place: CheckoutPlace, layers: readonly JoinedLayer[]): Promise<void> {
   if (layers.length === 0) return;
   const list = layers.map(({ commit }) => `${commit}\0/\0`).join('');
-  await exec.run(
+  await place.exec.run(
     'ostree',
-    [`--repo=${repository}`, 'checkout', ...CHECKOUT_OPTIONS, '--from-stdin', target],
+    [`--repo=${place.repository}`, 'checkout', ...CHECKOUT_OPTIONS, '--from-stdin', place.target],
     {
       input: list,
     },
   );
-  const directories = layers.flatMap((layer) => layer.directories);
-  finishTree(target, { redirects: [], whiteoutFiles: [], lowerLinks: [], directories });
+  const directories = layers.flatMap(({ plan }) => plan.directories);
+  finishTree(place.target, { whiteoutFiles: [], replaced: [], lowerLinks: [], directories });
+  await renewDirectories(place, layers);
+}
+
+/** The last layer that has an entry for a folder decides about its xattrs. */
+async function renewDirectories(
+  { exec, repository, target, scratch }: CheckoutPlace,
+  layers: readonly { readonly commit: string; readonly plan: Pick<LayerPlan, 'directories'> }[],
+): Promise<void> {
+  const last = new Map<string, ExistingDirectory & { readonly commit: string }>();
+  for (const { commit, plan } of layers) {
+    for (const directory of plan.directories)
+      if (directory.renew) last.set(directory.path, { ...directory, commit });
+  }
+  for (const { commit, from, path } of last.values()) {
+    const place = path === '' ? target : join(target, path);
+    await renewDirectory(exec, repository, { commit, from, place }, scratch);
+  }
 }
 
 /** One layer; the subtrees that lie below a symlink of a lower layer go where it points, inside the root. */
 async function checkoutLayer(
-  exec: Exec,
-  repository: string,
+  { exec, repository, target, scratch }: CheckoutPlace,
   commit: string,
-  target: string,
   plan: LayerPlan,
-  scratch: string,
 ): Promise<void> {
   const checkout = (args: readonly string[], destination: string): Promise<unknown> =>
     exec.run('ostree', [

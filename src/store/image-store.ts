@@ -52,6 +52,12 @@ export class ImageStore {
     return commit === undefined ? undefined : { diffId: commit.metadata.get(METADATA.uncompressedDigest) };
   }
 
+  /** The device nodes and FIFOs that an image's layers name and its tree does not have; of layers that we imported. */
+  async countDevicesLeftOut({ layers }: ImageManifest): Promise<number> {
+    const commits = await Promise.all(layers.map(({ digest }) => this.repository.readRef(blobRef(digest))));
+    return commits.reduce((sum, commit) => sum + Number(commit?.metadata.get(METADATA.devicesLeftOut) ?? 0), 0);
+  }
+
   /** Streams one layer in; nothing is visible before its `publish`. */
   importLayer(layer: LayerToImport): Promise<ImportedLayer> {
     return importLayer(this.#exec, this.repository.path, layer);

@@ -93,7 +93,8 @@ export async function importLayer(
       publish: async () => {
         try {
           await index.publish();
-          await publishLayer(exec, repository, layer, commit, unpacked.bytesPassed);
+          const passed = { unpackedBytes: unpacked.bytesPassed, devicesLeftOut: recorder.devicesLeftOut };
+          await publishLayer(exec, repository, layer, commit, passed);
         } catch (error) {
           await index.discard();
           throw error;
@@ -155,12 +156,18 @@ async function publishLayer(
   repository: string,
   { descriptor, diffId }: LayerToImport,
   commit: string,
-  unpackedBytes: number,
+  {
+    unpackedBytes,
+    devicesLeftOut,
+  }: { readonly unpackedBytes: number; readonly devicesLeftOut: number },
 ): Promise<void> {
   const metadata: [string, string][] = [
     [METADATA.size, String(descriptor.size)],
     [METADATA.uncompressedSize, String(unpackedBytes)],
     [METADATA.uncompressedDigest, diffId],
+    ...(devicesLeftOut === 0
+      ? []
+      : [[METADATA.devicesLeftOut, String(devicesLeftOut)] satisfies [string, string]]),
   ];
   const args = [
     `--repo=${repository}`,

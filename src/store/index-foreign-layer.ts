@@ -1,71 +1,87 @@
-import { type Dirent } from 'node:fs';
-import { lstat, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { lstatSync, readlinkSync } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
 import { systemCodeOf } from '../errors.ts';
-import type { Exec } from '../host/ports.ts';
 import type { Digest } from '../image/digest.ts';
 import type { LayerRecord } from '../stream/tar/recorder.ts';
+import { hasStoredName } from '../stream/tar/stored-name.ts';
+import { parseCommitRoot } from './commit-object.ts';
 import { indexPath, LayerIndexWriter } from './layer-index.ts';
 import type { Repository } from './repository.ts';
+import { parseDirectoryMeta, parseTreeObject } from './tree-object.ts';
 
 /**
- * Makes the index of a layer that another tool imported, by checking it out alone (a tree of hard links) and reading
- * its folders. A tree does not tell implied folders from named ones: all count as named.
+ * Makes the index of a layer that another tool imported, out of the objects of its tree. A tree does not tell implied
+ * folders from named ones: all count as named.
+ * @throws AtomicError `store-invalid`; the system's error for an object that is missing
  */
-export async function ensureIndex(
-  exec: Exec,
-  repository: Repository,
-  layer: Digest,
-  commit: string,
-  scratch: string,
-): Promise<void> {
+export async function ensureIndex(repository: Repository, layer: Digest, commit: string): Promise<void> {
   if (await exists(indexPath(repository.path, layer))) return;
-  const folder = await mkdtemp(join(scratch, 'layer-'));
   const index = await LayerIndexWriter.create(repository.path, layer);
   try {
-    const tree = join(folder, 'tree');
-    await exec.run('ostree', [
-      `--repo=${repository.path}`,
-      'checkout',
-      '--require-hardlinks',
-      '--fsync=false',
-      commit,
-      tree,
-    ]);
-    await writeDirectory(tree, '', index);
+    const what = `the commit ${commit} in ${repository.path}`;
+    const root = parseCommitRoot(await readFile(repository.objectPath(commit, 'commit')), what);
+    await new TreeReader(repository, index).read('', root.tree, root.meta);
     await index.publish();
   } catch (error) {
     await index.discard();
     throw error;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
   }
 }
 
-async function writeDirectory(tree: string, path: string, index: LayerIndexWriter): Promise<void> {
-  const { mode, uid, gid } = await lstat(join(tree, path));
-  index.write({ kind: 'directory', path: toLatin1(path), mode: mode & 0o7777, uid, gid });
-  for (const entry of await readdir(join(tree, path), { withFileTypes: true })) {
-    const child = path === '' ? entry.name : `${path}/${entry.name}`;
-    if (entry.isDirectory()) await writeDirectory(tree, child, index);
-    else for (const record of recordsOf(path, entry)) index.write(record);
+class TreeReader {
+  readonly #repository: Repository;
+  readonly #index: LayerIndexWriter;
+  #hasStoredNames = false;
+
+  constructor(repository: Repository, index: LayerIndexWriter) {
+    this.#repository = repository;
+    this.#index = index;
+  }
+
+  async read(path: string, tree: string, meta: string): Promise<void> {
+    const owner = parseDirectoryMeta(
+      await readFile(this.#repository.objectPath(meta, 'dirmeta')),
+      `the object ${meta} in ${this.#repository.path}`,
+    );
+    this.#index.write({ kind: 'directory', path, ...owner });
+    const { files, folders } = parseTreeObject(
+      await readFile(this.#repository.objectPath(tree, 'dirtree')),
+      `the object ${tree} in ${this.#repository.path}`,
+    );
+    for (const { name, checksum } of files) {
+      for (const record of recordsOf(path, name)) this.#index.write(record);
+      this.#noteStored(join(path, name), name);
+      if (!this.#hasStoredNames) this.#noteStored(join(path, name), this.#targetOf(checksum));
+    }
+    for (const folder of folders) {
+      this.#noteStored(join(path, folder.name), folder.name);
+      await this.read(join(path, folder.name), folder.tree, folder.meta);
+    }
+  }
+
+  #noteStored(path: string, text: string): void {
+    if (this.#hasStoredNames || !hasStoredName(text)) return;
+    this.#hasStoredNames = true;
+    this.#index.write({ kind: 'stored-name', path });
+  }
+
+  /** A symlink's target; empty for a file. */
+  #targetOf(checksum: string): string {
+    const object = this.#repository.objectPath(checksum, 'file');
+    return lstatSync(object).isSymbolicLink() ? readlinkSync(object) : '';
   }
 }
 
-function* recordsOf(directory: string, entry: Dirent): Generator<LayerRecord> {
-  const parent = toLatin1(directory);
-  const name = toLatin1(entry.name);
-  const path = parent === '' ? name : `${parent}/${name}`;
-  yield { kind: 'file', path };
+function* recordsOf(parent: string, name: string): Generator<LayerRecord> {
+  yield { kind: 'file', path: join(parent, name) };
   if (name === '.wh..wh..opq') yield { kind: 'opaque', path: parent };
   else if (/^\.wh\.(?!\.{0,2}$|\.wh\.)/s.test(name)) {
-    yield { kind: 'whiteout', path: parent === '' ? name.slice(4) : `${parent}/${name.slice(4)}` };
+    yield { kind: 'whiteout', path: join(parent, name.slice(4)) };
   }
 }
 
-/** The index keeps bytes, one latin1 character each. */
-function toLatin1(path: string): string {
-  return Buffer.from(path, 'utf8').toString('latin1');
+function join(directory: string, name: string): string {
+  return directory === '' ? name : `${directory}/${name}`;
 }
 
 async function exists(path: string): Promise<boolean> {

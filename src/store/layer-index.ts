@@ -3,8 +3,9 @@
  * others: `REPO/extensions/atomic-ts/layers-1/HEX`. It is a cache: without it (a layer that skopeo imported) it is
  * made again from the layer's tree, where every folder then counts as one with an entry of its own.
  *
- * Format 1: records ended by NUL. `d MODE UID GID PATH`, `p PATH` (implied folder), `f PATH`, `w PATH`, `o PATH`, and
- * `h PATH` followed by `t TARGET`; MODE in octal; paths as they are (UTF-8), relative and clean.
+ * Format 1: records ended by NUL. `d MODE UID GID PATH` (`D`: with xattrs), `p PATH` (implied folder), `f PATH`,
+ * `w PATH`, `o PATH`, `r PATH` (replaced by nothing), `h PATH` followed by `t TARGET`, and `n PATH` (the first with
+ * a stored name); MODE in octal; paths as they are stored (UTF-8), relative and clean.
  */
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
@@ -75,7 +76,7 @@ export class LayerIndexWriter {
 function formatRecord(record: LayerRecord): string {
   switch (record.kind) {
     case 'directory':
-      return `d ${record.mode.toString(8)} ${record.uid} ${record.gid} ${record.path}\0`;
+      return `${record.xattrs ? 'D' : 'd'} ${record.mode.toString(8)} ${record.uid} ${record.gid} ${record.path}\0`;
     case 'implied':
       return `p ${record.path}\0`;
     case 'file':
@@ -84,6 +85,10 @@ function formatRecord(record: LayerRecord): string {
       return `w ${record.path}\0`;
     case 'opaque':
       return `o ${record.path}\0`;
+    case 'replaced':
+      return `r ${record.path}\0`;
+    case 'stored-name':
+      return `n ${record.path}\0`;
     case 'lower-link':
       return `h ${record.path}\0t ${record.target}\0`;
   }
@@ -113,7 +118,8 @@ function parseRecord(text: string, link: string | undefined, path: string): Laye
   const rest = text.slice(2);
   if (text[1] !== ' ' || (link !== undefined && text[0] !== 't')) throw damaged(path);
   switch (text[0]) {
-    case 'd': {
+    case 'd':
+    case 'D': {
       const match = /^([0-7]+) ([0-9]+) ([0-9]+) (.*)$/s.exec(rest);
       if (match === null) throw damaged(path);
       const [, mode = '', uid, gid, directory = ''] = match;
@@ -123,6 +129,7 @@ function parseRecord(text: string, link: string | undefined, path: string): Laye
         mode: Number.parseInt(mode, 8),
         uid: Number(uid),
         gid: Number(gid),
+        xattrs: text[0] === 'D',
       };
     }
     case 'p':
@@ -133,6 +140,10 @@ function parseRecord(text: string, link: string | undefined, path: string): Laye
       return { kind: 'whiteout', path: rest };
     case 'o':
       return { kind: 'opaque', path: rest };
+    case 'r':
+      return { kind: 'replaced', path: rest };
+    case 'n':
+      return { kind: 'stored-name', path: rest };
     case 'h':
       return rest;
     case 't':

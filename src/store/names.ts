@@ -14,6 +14,8 @@ export const METADATA = {
   /** Layer: bytes of the uncompressed tar, and its digest (the DiffID). */
   uncompressedSize: 'docker.uncompressed_size',
   uncompressedDigest: 'docker.uncompressed_digest',
+  /** Ours, layer: how many device nodes and FIFOs were left out; absent for none. */
+  devicesLeftOut: 'atomic-ts.devices-left-out',
   /** Image. */
   manifest: 'docker.manifest',
   digest: 'docker.digest',

@@ -79,12 +79,12 @@ export class Repository {
 
   /** When a commit was written into this repo; undefined when it is missing. It is not read: a layer's may hold megabytes. */
   async readCommitTime(checksum: string): Promise<Date | undefined> {
-    return (await statIfThere(this.#commitPath(checksum)))?.mtime;
+    return (await statIfThere(this.objectPath(checksum, 'commit')))?.mtime;
   }
 
   /** @throws AtomicError `store-invalid` when the commit is not there or is damaged */
   async readCommit(checksum: string): Promise<StoredCommit> {
-    const path = this.#commitPath(checksum);
+    const path = this.objectPath(checksum, 'commit');
     const what = `the commit ${checksum} in ${this.path}`;
     try {
       const file = await open(path);
@@ -142,8 +142,9 @@ export class Repository {
     return stdout.trim();
   }
 
-  #commitPath(checksum: string): string {
-    return join(this.path, 'objects', checksum.slice(0, 2), `${checksum.slice(2)}.commit`);
+  /** Where an object is; a repo in mode `bare` keeps a symlink's as a symlink. */
+  objectPath(checksum: string, kind: 'commit' | 'dirtree' | 'dirmeta' | 'file'): string {
+    return join(this.path, 'objects', checksum.slice(0, 2), `${checksum.slice(2)}.${kind}`);
   }
 }
 

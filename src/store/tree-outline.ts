@@ -1,6 +1,12 @@
 import { PathSet } from '../stream/tar/path-set.ts';
-import type { LayerPlan } from './apply-layer.ts';
+import { existingDirectory, type ExistingDirectory } from './apply-layer.ts';
 import { readLayerIndex } from './layer-index.ts';
+
+/** What is left to do after a layer's checkout that may follow right on the one below. */
+export interface JoinedPlan {
+  readonly directories: readonly ExistingDirectory[];
+  readonly hasStoredNames: boolean;
+}
 
 /**
  * What the layers entered so far may have put into a tree, known without looking at it.
@@ -21,25 +27,33 @@ export class TreeOutline {
   /**
    * Enters a layer, the next one up.
    * @param index path of its index
-   * @returns what is left to do after its checkout, when that may follow right on the one below: the layer only adds
-   * to the tree or puts files in place of files. Undefined when the tree has to be prepared for it.
+   * @param withXattrs the tree's folders that may have xattrs; those of the layer are added
+   * @returns a plan when the layer only adds to the tree or puts files in place of files; undefined when the tree has
+   * to be prepared for it
    * @throws AtomicError `store-invalid`
    */
-  async enter(index: string): Promise<LayerPlan['directories'] | undefined> {
-    const directories: LayerPlan['directories'][number][] = [];
+  async enter(index: string, withXattrs: Set<string>): Promise<JoinedPlan | undefined> {
+    const directories: ExistingDirectory[] = [];
     let fits = true;
+    let hasStoredNames = false;
     for await (const record of readLayerIndex(index)) {
       if (record.kind === 'file') {
         fits &&= !this.#folders.has(record.path);
         this.#files.add(record.path);
       } else if (record.kind === 'directory' || record.kind === 'implied') {
         fits &&= !this.#files.has(record.path);
-        if (record.kind === 'directory' && this.#folders.has(record.path)) directories.push(record);
+        if (record.kind === 'directory') {
+          if (this.#folders.has(record.path))
+            directories.push(existingDirectory({ ...record, place: record.path }, withXattrs));
+          if (record.xattrs) withXattrs.add(record.path);
+        }
         this.#folders.add(record.path);
+      } else if (record.kind === 'stored-name') {
+        hasStoredNames = true;
       } else {
         fits = false;
       }
     }
-    return fits ? directories : undefined;
+    return fits ? { directories, hasStoredNames } : undefined;
   }
 }

@@ -4,19 +4,21 @@
  *
  * Not a defence against someone who changes the tree at the same time: our trees are staged where only root can write.
  */
+import { isUtf8 } from 'node:buffer';
 import { lstatSync, readlinkSync, type Stats } from 'node:fs';
 import { AtomicError, systemCodeOf } from '../errors.ts';
+import { PATH_BYTES } from '../limits.ts';
 
 /** As many as Linux follows in one look-up. */
 const MAX_LINKS = 40;
-const ABSENT: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'EINVAL']);
+const ABSENT: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR', 'EINVAL']);
 
 /**
  * The clean relative path that `path` leads to. Components that do not exist stay as they are written.
  * @param root absolute path of the tree
  * @param path relative to the root, or absolute inside it
  * @param followLast whether a link in the last component is followed as well
- * @throws AtomicError `layer-invalid` when links go round in circles
+ * @throws AtomicError `layer-invalid` when links go round in circles; `unsupported` for a target that is not UTF-8
  */
 export function resolveInTree(root: string, path: string, followLast = true): string {
   const found = follow(root, path, followLast, false);
@@ -48,7 +50,7 @@ function follow(root: string, path: string, followLast: boolean, mustExist: bool
     if (stats?.isSymbolicLink() === true) {
       links += 1;
       if (links > MAX_LINKS) return undefined;
-      const target = readlinkSync(`${root}/${here}`);
+      const target = readTarget(root, here);
       if (target.startsWith('/')) done.length = 0;
       todo.push(...target.split('/').reverse());
       continue;
@@ -59,12 +61,34 @@ function follow(root: string, path: string, followLast: boolean, mustExist: bool
   return done.join('/');
 }
 
-/** What stands at a path, links not followed; undefined when nothing does, or nothing can. */
-export function lstatIfThere(path: string): Stats | undefined {
+function readTarget(root: string, path: string): string {
+  const target = readlinkSync(`${root}/${path}`, { encoding: 'buffer' });
+  if (isUtf8(target)) return target.toString('utf8');
+  throw new AtomicError(
+    'unsupported',
+    `the symbolic link ${JSON.stringify(path)} of the image has the target ${JSON.stringify(target.toString('latin1'))}, which is not UTF-8`,
+  );
+}
+
+/**
+ * What stands at a path, links not followed; undefined when nothing does, or nothing can.
+ * @throws AtomicError `limit-exceeded` when the path is longer than Linux takes, though its names are not
+ */
+export function lstatIfThere(path: string | Buffer): Stats | undefined {
   try {
     return lstatSync(path);
   } catch (error) {
-    if (ABSENT.has(systemCodeOf(error))) return undefined;
+    const code = systemCodeOf(error);
+    if (ABSENT.has(code)) return undefined;
+    if (code === 'ENAMETOOLONG') return refuseLongPath(Buffer.from(path));
     throw error;
   }
+}
+
+function refuseLongPath(path: Buffer): undefined {
+  if (path.length < PATH_BYTES) return undefined;
+  throw new AtomicError(
+    'limit-exceeded',
+    `the path ${JSON.stringify(path.toString('utf8', 0, 200))}… has ${path.length} bytes; Linux stops at ${PATH_BYTES}`,
+  );
 }

@@ -32,6 +32,7 @@ function asLatin1(record: LayerRecord): LayerRecord {
 }
 
 const name = fc.string({ unit: 'grapheme', minLength: 1 }).filter((text) => !text.includes('\0'));
+const PATH_KINDS = ['implied', 'file', 'whiteout', 'replaced', 'stored-name'] as const;
 const anyRecord: fc.Arbitrary<LayerRecord> = fc.oneof(
   fc.record({
     kind: fc.constant('directory' as const),
@@ -39,8 +40,9 @@ const anyRecord: fc.Arbitrary<LayerRecord> = fc.oneof(
     mode: fc.nat(0o7777),
     uid: fc.nat(2 ** 31),
     gid: fc.nat(2 ** 31),
+    xattrs: fc.boolean(),
   }),
-  fc.record({ kind: fc.constantFrom('implied' as const, 'file' as const, 'whiteout' as const), path: name }),
+  fc.record({ kind: fc.constantFrom(...PATH_KINDS), path: name }),
   fc.record({ kind: fc.constant('opaque' as const), path: fc.oneof(name, fc.constant('')) }),
   fc.record({ kind: fc.constant('lower-link' as const), path: name, target: name }),
 );

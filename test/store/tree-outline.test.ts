@@ -9,25 +9,27 @@ const folder = useTempFolder();
 
 const file = (path: string): LayerRecord => ({ kind: 'file', path });
 const implied = (path: string): LayerRecord => ({ kind: 'implied', path });
-const named = (path: string, mode = 0o755): LayerRecord => ({
+const named = (path: string, mode = 0o755, xattrs = false): LayerRecord => ({
   kind: 'directory',
   path,
   mode,
   uid: 1,
   gid: 2,
+  xattrs,
 });
 
 /** What entering each layer of a stack gives: the paths whose mode is to be set, or that the tree has to be prepared. */
 async function enter(...layers: readonly (readonly LayerRecord[])[]): Promise<(string[] | 'prepare')[]> {
   const outline = new TreeOutline();
+  const withXattrs = new Set<string>();
   const outcomes: (string[] | 'prepare')[] = [];
   for (const [i, records] of layers.entries()) {
     const layer = digestOf(Buffer.from(String(i)));
     const writer = await LayerIndexWriter.create(folder(), layer);
     for (const record of records) writer.write(record);
     await writer.publish();
-    const directories = await outline.enter(indexPath(folder(), layer));
-    outcomes.push(directories?.map(({ path }) => path) ?? 'prepare');
+    const plan = await outline.enter(indexPath(folder(), layer), withXattrs);
+    outcomes.push(plan?.directories.map(({ path, renew }) => `${path}${renew ? ' renew' : ''}`) ?? 'prepare');
   }
   return outcomes;
 }
@@ -48,6 +50,17 @@ test('folders that are there already are told, for their owners and modes; the r
     ['a'],
     ['a'],
   ]);
+});
+
+test('folders with xattrs, in the layer or below, are renewed; a name that is stored as another wants nothing', async () => {
+  const withXattrs = named('a', 0o755, true);
+  expect(await enter([named('a')], [withXattrs], [named('a')], [implied('a')])).toEqual([
+    [],
+    ['a renew'],
+    ['a renew'],
+    [],
+  ]);
+  expect(await enter([{ kind: 'stored-name', path: 'a' }, file('a')])).toEqual([[]]);
 });
 
 test('a folder on a file or link, and a file on a folder, want the tree prepared', async () => {

@@ -62,8 +62,11 @@ function show({ output }: CommandContext, outcome: InstallOutcome): number {
     case 'ran-once':
       return outcome.exitCode;
     case 'installed': {
-      const { name, image, digest, deployment, started } = outcome;
-      output.result({ name, installed: true, present: false, image, digest, deployment, started }, []);
+      const { name, image, digest, deployment, started, devicesLeftOut } = outcome;
+      output.result(
+        { name, installed: true, present: false, image, digest, deployment, started, devicesLeftOut },
+        [],
+      );
       return 0;
     }
   }

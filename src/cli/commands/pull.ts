@@ -11,9 +11,10 @@ export async function runPull(
     image: stored,
     changed,
     layersFetched,
+    devicesLeftOut,
   } = await pullImage(await openApp(context), image, readAccess(flags));
   const { name, digest } = stored;
-  context.output.result({ image: name, digest, changed, layersFetched }, [
+  context.output.result({ image: name, digest, changed, layersFetched, devicesLeftOut }, [
     changed ? `Pulled ${name} (${digest})` : `${name} is up to date (${digest})`,
   ]);
 }

@@ -43,8 +43,11 @@ export async function runUpdate(context: CommandContext, name: string, flags: Up
       context.output.result(outcome.preview, previewLines(outcome.preview));
       return;
     case 'updated': {
-      const { image, digest, previousDigest, deployment } = outcome;
-      context.output.result({ name, updated: true, image, digest, previousDigest, deployment }, []);
+      const { image, digest, previousDigest, deployment, devicesLeftOut } = outcome;
+      context.output.result(
+        { name, updated: true, image, digest, previousDigest, deployment, devicesLeftOut },
+        [],
+      );
     }
   }
 }

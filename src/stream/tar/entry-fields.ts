@@ -1,9 +1,9 @@
 /** What an entry says, out of its header and of the extensions that precede it. */
-import { isUtf8 } from 'node:buffer';
 import { AtomicError } from '../../errors.ts';
 import { PATH_BYTES } from '../../limits.ts';
 import { readNumber, type TarHeader } from './header.ts';
 import type { PaxRecords } from './pax.ts';
+import { storedPath } from './stored-name.ts';
 
 /** What precedes an entry and speaks of it: PAX records and GNU long names, with their blocks as they came. */
 export interface EntryExtensions {
@@ -68,18 +68,19 @@ export function sparseSize(pax: ReadonlyMap<string, string>, { header, block }: 
   return text === undefined ? undefined : /^[0-9]+$/.test(text) ? Number(text) : Number.POSITIVE_INFINITY;
 }
 
-/** ostree keeps targets as UTF-8 text and would store others as something else, without an error. */
-export function checkSymlink(path: string, target: string, what: string): string {
+/** A symlink's target as it is stored: ostree keeps UTF-8 text only and would store others as something else. */
+export function storedTarget(path: string, target: string, what: string): string {
   if (target === '' || target.length >= PATH_BYTES || target.includes('\0')) {
     throw new AtomicError(
       'layer-invalid',
       `${what} has the symbolic link ${JSON.stringify(path)}, whose target is empty, has a NUL or is too long`,
     );
   }
-  if (!/[\x80-\xff]/.test(target) || isUtf8(Buffer.from(target, 'latin1'))) return target;
+  const stored = storedPath(target);
+  if (stored.length < PATH_BYTES) return stored;
   throw new AtomicError(
     'unsupported',
-    `${what} has the symbolic link ${JSON.stringify(path)}, whose target is not UTF-8`,
-    { hint: 'ostree stores UTF-8 names only: change the link in the image.' },
+    `${what} has the symbolic link ${JSON.stringify(path)}, whose target is not UTF-8 and too long to be stored`,
+    { hint: 'ostree stores UTF-8 text only: change the link in the image.' },
   );
 }

@@ -1,13 +1,13 @@
 import { AtomicError } from '../../errors.ts';
 import { LAYER_UNPACKED_BYTES } from '../../limits.ts';
 import {
-  checkSymlink,
   effectivePax,
   givenLink,
   isKnownPax,
   ownerOf,
   sparseSize,
   storedSize,
+  storedTarget,
   type Entry,
   type EntryExtensions,
 } from './entry-fields.ts';
@@ -40,6 +40,7 @@ export function normaliseEntry(entry: Entry, recorder: LayerRecorder): EntryVerd
   const pax = effectivePax(extensions);
   const givenPath = pax.get('GNU.sparse.name') ?? pax.get('path') ?? extensions.longPath ?? header.path;
   const path = cleanPath(givenPath, what);
+  recorder.stored(path, path);
   const stored = storedSize(pax, header, what);
   const type = effectiveType(header.type, givenPath);
   const bodyBytes = '0S'.includes(type) ? stored : 0;
@@ -58,13 +59,9 @@ export function normaliseEntry(entry: Entry, recorder: LayerRecorder): EntryVerd
     case '2':
       requireName(path, what);
       recorder.file(path);
-      return passOrRewrite(entry, path, givenPath, {
-        type,
-        bodyBytes,
-        symlink: checkSymlink(path, givenLink(pax, entry), what),
-      });
+      return normaliseSymlink(entry, path, givenPath, givenLink(pax, entry), recorder);
     case '5':
-      recorder.directory(path, header.mode & 0o7777, uid, gid);
+      recorder.directory(path, header.mode & 0o7777, uid, gid, hasXattrs(pax));
       return passOrRewrite(entry, path, givenPath, { type, bodyBytes });
     case '3':
     case '4':
@@ -121,6 +118,22 @@ function leaveOut(bodyBytes: number): EntryVerdict {
   return { head: [], keepBody: false, bodyBytes };
 }
 
+function hasXattrs(pax: ReadonlyMap<string, string>): boolean {
+  return [...pax.keys()].some((key) => key.startsWith('SCHILY.xattr.'));
+}
+
+function normaliseSymlink(
+  entry: Entry,
+  path: string,
+  givenPath: string,
+  target: string,
+  recorder: LayerRecorder,
+): EntryVerdict {
+  const symlink = storedTarget(path, target, entry.what);
+  recorder.stored(path, symlink);
+  return passOrRewrite(entry, path, givenPath, { type: '2', bodyBytes: 0, symlink });
+}
+
 function normaliseHardLink(
   entry: Entry,
   path: string,
@@ -130,9 +143,12 @@ function normaliseHardLink(
 ): EntryVerdict {
   const first = recorder.linkTarget(target);
   if (first === path) return leaveOut(0);
+  if (recorder.isDevice(first)) {
+    recorder.device(path);
+    return leaveOut(0);
+  }
   if (!recorder.files.has(first)) {
-    if (recorder.devices.has(first)) recorder.device(path);
-    else recorder.lowerLink(path, first);
+    recorder.lowerLink(path, first);
     return leaveOut(0);
   }
   recorder.hardLink(path, first);
@@ -142,7 +158,7 @@ function normaliseHardLink(
 interface Wanted {
   readonly type: string;
   readonly bodyBytes: number;
-  /** A symlink's target, which is text and stays as it is. */
+  /** A symlink's target, as it is stored. */
   readonly symlink?: string;
   /** A hard link's target, a clean path. */
   readonly hardLink?: string;
@@ -190,6 +206,7 @@ function readsTheSame(
     (wanted.bodyBytes > 0 || (header.size === 0 && !pax?.some(([key]) => key === 'size'))) &&
     (wanted.hardLink === undefined ||
       [wanted.hardLink, `./${wanted.hardLink}`].includes(entryLink(header, extensions))) &&
+    (wanted.symlink === undefined || wanted.symlink === entryLink(header, extensions)) &&
     (pax === undefined || (longPath === undefined && longLink === undefined && pax.every(isKnownPax)))
   );
 }

@@ -1,6 +1,6 @@
-import { isUtf8 } from 'node:buffer';
 import { AtomicError } from '../../errors.ts';
 import { PATH_BYTES } from '../../limits.ts';
+import { isStorable, storedPath } from './stored-name.ts';
 
 const COMPONENT_BYTES = 255;
 /** An empty, `.` or `..` component anywhere, or a leading or trailing slash. */
@@ -8,8 +8,8 @@ const UNCLEAN = /(?:^|\/)\.{0,2}(?:\/|$)/;
 
 /**
  * A layer's path as a clean relative one: no leading slash, no `.`, no `..` (which stops at the root, as in a chroot).
- * The root itself is the empty string. Latin1 in, latin1 out.
- * @throws AtomicError `layer-invalid`, `limit-exceeded`
+ * The root itself is the empty string. Latin1 in, latin1 out; names that are not UTF-8 come out as they are stored.
+ * @throws AtomicError `layer-invalid`, `limit-exceeded`; `unsupported` for a name whose stored form is too long
  */
 export function cleanPath(path: string, what: string): string {
   if (path.length > PATH_BYTES) {
@@ -22,7 +22,17 @@ export function cleanPath(path: string, what: string): string {
   const bare = trimmed.endsWith('/') ? trimmed.slice(0, -1) : trimmed;
   const clean = UNCLEAN.test(bare) ? resolveDots(bare) : bare;
   checkBytes(clean, what);
-  return clean;
+  return isStorable(clean) ? clean : storeOrRefuse(clean, what);
+}
+
+function storeOrRefuse(path: string, what: string): string {
+  const stored = storedPath(path);
+  if (stored.split('/').every((part) => part.length <= COMPONENT_BYTES)) return stored;
+  throw new AtomicError(
+    'unsupported',
+    `${what} has the file name ${JSON.stringify(path)}, which is not UTF-8 and too long to be stored`,
+    { hint: 'ostree stores UTF-8 names only: rename the file in the image, or shorten its name.' },
+  );
 }
 
 function resolveDots(path: string): string {
@@ -39,15 +49,6 @@ function checkBytes(path: string, what: string): void {
     throw new AtomicError('layer-invalid', `${what} has a file name of more than ${COMPONENT_BYTES} bytes`);
   }
   if (path.includes('\0')) throw new AtomicError('layer-invalid', `${what} has a path with a NUL byte`);
-  if (/[\x80-\xff]/.test(path) && !isUtf8(Buffer.from(path, 'latin1'))) {
-    throw new AtomicError(
-      'unsupported',
-      `${what} has the file name ${JSON.stringify(path)}, which is not UTF-8`,
-      {
-        hint: 'ostree stores UTF-8 names only: rename the file in the image.',
-      },
-    );
-  }
 }
 
 /** The parent of a clean path; the root's is the root. */

@@ -2,6 +2,7 @@ import { AtomicError } from '../../errors.ts';
 import { LAYER_NAMES_BYTES } from '../../limits.ts';
 import { parentOf } from './path.ts';
 import { PathSet } from './path-set.ts';
+import { hasStoredName } from './stored-name.ts';
 
 /**
  * What an import learns about a layer's entries, for whoever checks the layer out later: a tree alone does not tell
@@ -16,6 +17,7 @@ export type LayerRecord =
       readonly mode: number;
       readonly uid: number;
       readonly gid: number;
+      readonly xattrs: boolean;
     }
   /** A folder that other entries lie in, without one of its own (so far). */
   | { readonly kind: 'implied'; readonly path: string }
@@ -23,10 +25,14 @@ export type LayerRecord =
   | { readonly kind: 'file'; readonly path: string }
   /** `path` of the layers below is gone. */
   | { readonly kind: 'whiteout'; readonly path: string }
+  /** A device or FIFO that was left out and that replaces an earlier entry of this layer, which is in its tree. */
+  | { readonly kind: 'replaced'; readonly path: string }
   /** What the layers below had in this folder is gone. */
   | { readonly kind: 'opaque'; readonly path: string }
   /** A hard link to a file that the layer itself does not have: one of the layers below does. */
-  | { readonly kind: 'lower-link'; readonly path: string; readonly target: string };
+  | { readonly kind: 'lower-link'; readonly path: string; readonly target: string }
+  /** The first entry that is stored under another name, or is a link whose target is: see stored-name.ts. */
+  | { readonly kind: 'stored-name'; readonly path: string };
 
 /** Collects records in the order of the tar, and keeps what later entries need to know of earlier ones. */
 export class LayerRecorder {
@@ -39,7 +45,8 @@ export class LayerRecorder {
   /** Bytes in regular files, as a file system counts them. */
   fileBytes = 0;
   readonly files = new PathSet();
-  readonly devices = new PathSet();
+  readonly #devices = new Set<string>();
+  #hasStoredNames = false;
   /** For each hard link of this layer, the file that its chain ends at. */
   readonly #linkTargets = new Map<string, string>();
   readonly #folders = new Set<string>();
@@ -53,10 +60,18 @@ export class LayerRecorder {
     this.#write = write;
   }
 
-  directory(path: string, mode: number, uid: number, gid: number): void {
+  /** @throws AtomicError `layer-invalid` when it was a file or link before, as ostree would */
+  directory(path: string, mode: number, uid: number, gid: number, xattrs: boolean): void {
     this.#enterParents(path);
     this.#enterFolder(path);
-    this.#write({ kind: 'directory', path, mode, uid, gid });
+    this.#write({ kind: 'directory', path, mode, uid, gid, xattrs });
+  }
+
+  /** Told of every path as it is stored, and of every symlink's target. */
+  stored(path: string, text: string): void {
+    if (this.#hasStoredNames || !hasStoredName(text)) return;
+    this.#hasStoredNames = true;
+    this.#write({ kind: 'stored-name', path });
   }
 
   /** @throws AtomicError `layer-invalid` when it was a folder before, as ostree would */
@@ -65,6 +80,7 @@ export class LayerRecorder {
     this.#enterParents(path);
     this.files.add(path);
     this.#linkTargets.delete(path);
+    this.#devices.delete(path);
     this.#write({ kind: 'file', path });
   }
 
@@ -79,11 +95,19 @@ export class LayerRecorder {
     return this.#linkTargets.get(path) ?? path;
   }
 
-  /** It replaces what the layers below have at its path, by nothing. */
+  /** It replaces what stands at its path, by nothing. @throws AtomicError `layer-invalid` when that is a folder of this layer */
   device(path: string): void {
+    if (this.#folders.has(path)) throw this.#isBoth(path);
     this.devicesLeftOut++;
-    this.devices.add(path);
+    this.#remember(path);
+    this.#devices.add(path);
+    this.#linkTargets.delete(path);
     this.#write({ kind: 'whiteout', path });
+    if (this.files.has(path)) this.#write({ kind: 'replaced', path });
+  }
+
+  isDevice(path: string): boolean {
+    return this.#devices.has(path);
   }
 
   /** The whiteout's own file stays in the layer's tree, as atomic and skopeo keep it; `file` is told of it as well. */

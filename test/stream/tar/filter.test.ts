@@ -145,10 +145,36 @@ describe('names', () => {
     expect((await refusal([{ path: 'n'.repeat(256) }])).code).toBe('layer-invalid');
   });
 
-  test('that are no UTF-8 are refused, of files and of link targets', async () => {
-    expect((await refusal([{ path: Buffer.from('caf\xe9', 'latin1') }])).code).toBe('unsupported');
-    expect((await refusal([raw({ path: 'l', typeFlag: '2', target: 'caf\xe9' })])).code).toBe('unsupported');
-    expect((await refusal([raw({ path: 'l', typeFlag: '1', target: 'caf\xe9' })])).code).toBe('unsupported');
+  test('that are no UTF-8 go out as they are stored, of files, link targets and whiteouts', async () => {
+    const name = '.atomic-ts-name.café';
+    const entries: Entries = [
+      { path: Buffer.from('d/caf\xe9', 'latin1') },
+      raw({ path: 'l', typeFlag: '2', target: '../caf\xe9/x' }),
+      raw({ path: 'h', typeFlag: '1', target: './d/caf\xe9' }),
+      raw({ path: 'd/.wh.caf\xe9', typeFlag: '0' }),
+      { path: '.atomic-ts-name.x', type: 'symlink', target: '.atomic-ts-name.x' },
+    ];
+    const fake = '.atomic-ts-name..atomic-ts-name.x';
+    expect((await told(entries)).map((line) => Buffer.from(line, 'latin1').toString())).toEqual([
+      `0 d/${name}`,
+      `2 l -> ../${name}/x`,
+      `1 h -> d/${name}`,
+      `0 d/.wh.${name}`,
+      `2 ${fake} -> ${fake}`,
+    ]);
+    const records = (await recorded(entries)).map((line) => Buffer.from(line, 'latin1').toString());
+    expect(records.filter((line) => line.startsWith('stored-name'))).toEqual([`stored-name d/${name}`]);
+    expect(records).toContain(`whiteout d/${name}`);
+  });
+
+  test('that are no UTF-8 are refused when their stored form is too long for a file or a link', async () => {
+    const bytes = (count: number): string => '\xe9'.repeat(count);
+    const path = (count: number): Entries => [{ path: Buffer.from(bytes(count), 'latin1') }];
+    expect(await read(path(119))).toHaveLength(1);
+    expect((await refusal(path(120))).code).toBe('unsupported');
+    const target = (linkpath: string): Entries => [pax({ linkpath }), { path: 'l', type: 'symlink', target: 'x' }];
+    expect(await read(target(bytes(120)))).toHaveLength(1);
+    expect((await refusal(target(bytes(2048)))).code).toBe('unsupported');
   });
 
   test('with NUL are refused, and so are symlinks to nothing', async () => {
