@@ -31,7 +31,10 @@ export function parseCommitMetadata(object: Buffer, what: string): Map<string, s
 }
 
 /** The checksums of a commit's root folder: its tree and its metadata. @throws AtomicError `store-invalid` */
-export function parseCommitRoot(object: Buffer, what: string): { readonly tree: string; readonly meta: string } {
+export function parseCommitRoot(
+  object: Buffer,
+  what: string,
+): { readonly tree: string; readonly meta: string } {
   const end = object.length - COMMIT_OFFSETS * offsetWidth(object.length);
   if (end < 2 * CHECKSUM_BYTES) throw invalidCommit(what);
   const metaStart = end - CHECKSUM_BYTES;

@@ -55,7 +55,10 @@ export class ImageStore {
   /** The device nodes and FIFOs that an image's layers name and its tree does not have; of layers that we imported. */
   async countDevicesLeftOut({ layers }: ImageManifest): Promise<number> {
     const commits = await Promise.all(layers.map(({ digest }) => this.repository.readRef(blobRef(digest))));
-    return commits.reduce((sum, commit) => sum + Number(commit?.metadata.get(METADATA.devicesLeftOut) ?? 0), 0);
+    return commits.reduce(
+      (sum, commit) => sum + Number(commit?.metadata.get(METADATA.devicesLeftOut) ?? 0),
+      0,
+    );
   }
 
   /** Streams one layer in; nothing is visible before its `publish`. */

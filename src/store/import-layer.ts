@@ -156,10 +156,7 @@ async function publishLayer(
   repository: string,
   { descriptor, diffId }: LayerToImport,
   commit: string,
-  {
-    unpackedBytes,
-    devicesLeftOut,
-  }: { readonly unpackedBytes: number; readonly devicesLeftOut: number },
+  { unpackedBytes, devicesLeftOut }: { readonly unpackedBytes: number; readonly devicesLeftOut: number },
 ): Promise<void> {
   const metadata: [string, string][] = [
     [METADATA.size, String(descriptor.size)],

@@ -2,10 +2,18 @@
  * The end of a checkout whose layers have names that ostree cannot hold: what is stored under another name gets its own.
  * All layers are applied before, so that whiteouts, links and redirects only ever see stored names.
  */
-import { lchownSync, lstatSync, readdirSync, readlinkSync, renameSync, symlinkSync, unlinkSync } from 'node:fs';
+import {
+  lchownSync,
+  lstatSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  symlinkSync,
+  unlinkSync,
+} from 'node:fs';
 import { AtomicError } from '../errors.ts';
 import { lstatIfThere } from '../tree/resolve.ts';
-import { hasStoredName, rawName, rawPath } from '../stream/tar/stored-name.ts';
+import { rawName, rawPath } from '../stream/tar/stored-name.ts';
 
 /**
  * Renames what is stored under another name, and makes links anew whose target has such a name.
@@ -16,14 +24,16 @@ export function restoreNames(root: string): void {
 }
 
 function restoreIn(directory: Buffer): void {
+  const stored: string[] = [];
   for (const entry of readdirSync(directory, { encoding: 'buffer', withFileTypes: true })) {
     const name = Buffer.from(entry.name).toString('latin1');
-    const path = within(directory, name);
-    if (entry.isDirectory()) restoreIn(path);
-    else if (entry.isSymbolicLink()) restoreTarget(path);
-    if (!hasStoredName(name)) continue;
-    const raw = rawName(name);
-    if (raw !== name) renameToFree(path, within(directory, raw));
+    if (entry.isDirectory()) restoreIn(within(directory, name));
+    else if (entry.isSymbolicLink()) restoreTarget(within(directory, name));
+    if (rawName(name) !== name) stored.push(name);
+  }
+  // One name may be what another is stored under, which is longer: the shorter makes way first.
+  for (const name of stored.sort((a, b) => a.length - b.length)) {
+    renameToFree(within(directory, name), within(directory, rawName(name)));
   }
 }
 

@@ -1,5 +1,5 @@
 /** What the tests of the import share: a repo in a temp folder, an image's layers brought into it, two ways to unpack. */
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -80,12 +80,14 @@ export async function checkOut(
   return tree;
 }
 
-/** The image as umoci unpacks it. */
+/** The image as umoci unpacks it. @throws Error what umoci says, where it refuses */
 export function unpackByUmoci(folder: string, image: BuiltImage): string {
   writeOciLayout(join(folder, 'layout'), [{ image, tag: 'v1' }]);
   const bundle = join(folder, 'bundle');
-  execFileSync('umoci', ['unpack', '--image', `${folder}/layout:v1`, bundle], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+  const { status, stderr } = spawnSync('umoci', ['unpack', '--image', `${folder}/layout:v1`, bundle], {
+    encoding: 'utf8',
+    env: { ...process.env, GOMAXPROCS: '2' },
   });
+  if (status !== 0) throw new Error(stderr.trim());
   return join(bundle, 'rootfs');
 }

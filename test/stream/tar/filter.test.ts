@@ -172,7 +172,10 @@ describe('names', () => {
     const path = (count: number): Entries => [{ path: Buffer.from(bytes(count), 'latin1') }];
     expect(await read(path(119))).toHaveLength(1);
     expect((await refusal(path(120))).code).toBe('unsupported');
-    const target = (linkpath: string): Entries => [pax({ linkpath }), { path: 'l', type: 'symlink', target: 'x' }];
+    const target = (linkpath: string): Entries => [
+      pax({ linkpath }),
+      { path: 'l', type: 'symlink', target: 'x' },
+    ];
     expect(await read(target(bytes(120)))).toHaveLength(1);
     expect((await refusal(target(bytes(2048)))).code).toBe('unsupported');
   });
