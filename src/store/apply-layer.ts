@@ -137,7 +137,7 @@ async function readOutline(index: string): Promise<LayerOutline> {
   const directories = new Map<string, DirectoryRecord>();
   const whiteouts: string[] = [];
   const opaques: string[] = [];
-  const lowerLinks: LowerLink[] = [];
+  const lowerLinks = new Map<string, LowerLink>();
   const replaced = new Set<string>();
   let hasStoredNames = false;
   for await (const record of readLayerIndex(index)) {
@@ -145,12 +145,21 @@ async function readOutline(index: string): Promise<LayerOutline> {
     else if (record.kind === 'implied') directories.set(record.path, directories.get(record.path) ?? record);
     else if (record.kind === 'whiteout') whiteouts.push(record.path);
     else if (record.kind === 'opaque') opaques.push(record.path);
-    else if (record.kind === 'lower-link') lowerLinks.push(record);
-    else if (record.kind === 'replaced') replaced.add(record.path);
+    else if (record.kind === 'lower-link') setLast(lowerLinks, record);
     else if (record.kind === 'stored-name') hasStoredNames = true;
-    else if (replaced.size > 0) replaced.delete(record.path);
+    else {
+      // The last entry of a path is the one that counts.
+      lowerLinks.delete(record.path);
+      if (record.kind === 'replaced') replaced.add(record.path);
+      else replaced.delete(record.path);
+    }
   }
-  return { directories, whiteouts, opaques, lowerLinks, replaced, hasStoredNames };
+  return { directories, whiteouts, opaques, lowerLinks: [...lowerLinks.values()], replaced, hasStoredNames };
+}
+
+function setLast(links: Map<string, LowerLink>, link: LowerLink): void {
+  links.delete(link.path);
+  links.set(link.path, link);
 }
 
 /**

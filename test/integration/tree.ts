@@ -20,7 +20,7 @@ export function describeTree(root: string): Record<string, string> {
     for (const name of readdirSync(path, { encoding: 'buffer' }).sort((a, b) => a.compare(b))) {
       visit(
         Buffer.concat([path, Buffer.from('/'), name]),
-        shown === '.' ? show(name) : `${shown}/${show(name)}`,
+        shown === '.' ? showBytes(name) : `${shown}/${showBytes(name)}`,
       );
     }
   };
@@ -29,7 +29,7 @@ export function describeTree(root: string): Record<string, string> {
 }
 
 /** Bytes as text that tells them apart. */
-function show(bytes: Buffer): string {
+export function showBytes(bytes: Buffer): string {
   if (isUtf8(bytes)) return bytes.toString('utf8');
   return bytes
     .toString('latin1')
@@ -40,7 +40,8 @@ function describe(path: Buffer, stats: Stats): string {
   const mode = (stats.mode & 0o7777).toString(8).padStart(4, '0');
   const owner = `${stats.uid}:${stats.gid}`;
   // A symlink's mode means nothing.
-  if (stats.isSymbolicLink()) return `link ${owner} -> ${show(readlinkSync(path, { encoding: 'buffer' }))}`;
+  if (stats.isSymbolicLink())
+    return `link ${owner} -> ${showBytes(readlinkSync(path, { encoding: 'buffer' }))}`;
   if (stats.isDirectory()) return `dir ${mode} ${owner}`;
   if (!stats.isFile()) return `special ${mode} ${owner}`;
   const digest = createHash('sha256').update(readFileSync(path)).digest('hex').slice(0, 12);

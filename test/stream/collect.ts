@@ -4,6 +4,8 @@ import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { isAtomicError, type AtomicError } from '../../src/errors.ts';
 import { LayerFilter } from '../../src/stream/tar/filter.ts';
+import { isZeroBlock, paddedSize, parseHeader } from '../../src/stream/tar/header.ts';
+import { parsePax } from '../../src/stream/tar/pax.ts';
 import { LayerRecorder, type LayerRecord } from '../../src/stream/tar/recorder.ts';
 
 /** A stream of bytes in exactly these chunks. */
@@ -42,7 +44,9 @@ export async function through(chunks: readonly Uint8Array[], ...stages: readonly
 }
 
 export interface Filtered {
+  /** Without the folders that the filter has put in for parents that have no entry. */
   readonly output: Buffer;
+  readonly whole: Buffer;
   readonly records: LayerRecord[];
   readonly recorder: LayerRecorder;
 }
@@ -51,8 +55,38 @@ export interface Filtered {
 export async function filterTar(tar: Uint8Array, chunks: readonly Uint8Array[] = [tar]): Promise<Filtered> {
   const records: LayerRecord[] = [];
   const recorder = new LayerRecorder('the layer', (record) => records.push(record));
-  const output = await through(chunks, new LayerFilter('the layer', recorder));
-  return { output, records, recorder };
+  const whole = await through(chunks, new LayerFilter('the layer', recorder));
+  return { output: withoutMadeFolders(whole), whole, records, recorder };
+}
+
+/** The filter's own folders have no device numbers, not even zeros; those of our tar writer do. */
+function withoutMadeFolders(tar: Buffer): Buffer {
+  const kept: Buffer[] = [];
+  let entry: Buffer[] = [];
+  let size: number | undefined;
+  let at = 0;
+  for (;;) {
+    const header = parseHeader(tar.subarray(at, at + 512));
+    if (header === undefined || isZeroBlock(tar.subarray(at, at + 512))) break;
+    let end = at + 512;
+    // Each block of an old sparse map says whether another one follows.
+    if (header.type === 'S') for (let more = tar[at + 482]; more === 1; more = tar[end - 8]) end += 512;
+    end += paddedSize('xLK'.includes(header.type) ? header.size : (size ?? header.size));
+    entry.push(tar.subarray(at, end));
+    if (header.type === 'x') {
+      const given = new Map(parsePax(tar.subarray(at + 512, at + 512 + header.size), 'the output')).get(
+        'size',
+      );
+      size = given === undefined ? size : Number(given);
+    } else if (!'LK'.includes(header.type)) {
+      const isMade = header.type === '5' && tar.subarray(at + 329, at + 345).every((byte) => byte === 0);
+      if (!isMade) kept.push(...entry);
+      entry = [];
+      size = undefined;
+    }
+    at = end;
+  }
+  return Buffer.concat([...kept, ...entry, tar.subarray(at)]);
 }
 
 /** The error of ours that a promise fails with. */

@@ -142,12 +142,12 @@ function normaliseHardLink(
   recorder: LayerRecorder,
 ): EntryVerdict {
   const first = recorder.linkTarget(target);
-  if (first === path) return leaveOut(0);
+  if (first === path && (recorder.hasFile(path) || recorder.isDevice(path))) return leaveOut(0);
   if (recorder.isDevice(first)) {
     recorder.device(path);
     return leaveOut(0);
   }
-  if (!recorder.files.has(first)) {
+  if (!recorder.hasFile(first)) {
     recorder.lowerLink(path, first);
     return leaveOut(0);
   }

@@ -3,9 +3,9 @@ import { AtomicError } from '../../errors.ts';
 import { LAYER_ENTRIES, TAR_EXTENSION_BYTES } from '../../limits.ts';
 import type { EntryExtensions } from './entry-fields.ts';
 import { normaliseEntry, type EntryVerdict } from './entry.ts';
-import { BLOCK_BYTES, isZeroBlock, paddedSize, parseHeader, type TarHeader } from './header.ts';
+import { BLOCK_BYTES, createHeader, isZeroBlock, paddedSize, parseHeader, type TarHeader } from './header.ts';
 import type { LayerRecorder } from './recorder.ts';
-import { checkGlobal, parsePax } from './pax.ts';
+import { checkGlobal, formatPax, parsePax } from './pax.ts';
 
 const NO_EXTENSIONS: EntryExtensions = {
   blocks: [],
@@ -171,6 +171,8 @@ export class LayerFilter extends Transform {
       throw new AtomicError('limit-exceeded', `${this.#what} has more than ${LAYER_ENTRIES} entries`);
     }
     const verdict = normaliseEntry({ header, block, extensions, what: this.#what }, this.#recorder);
+    // ostree would make them itself, with the owner of what lies in them.
+    for (const path of this.#recorder.takeNewParents()) this.#emit(createFolder(path));
     this.#emitHead(verdict, extensions, block);
     // Byte 482 of an old GNU sparse header says that more blocks of its map follow.
     if (header.type === 'S' && block[482] === 1) this.#state = { at: 'sparse-map', verdict };
@@ -215,6 +217,13 @@ export class LayerFilter extends Transform {
       hint: 'Push the image again; if it stays, rebuild it.',
     });
   }
+}
+
+/** A folder that has no entry of its own: root's, 0755. */
+function createFolder(path: string): Buffer {
+  const name = `${path === '' ? '.' : path}/`;
+  const header = createHeader({ path: name, mode: 0o755, size: 0, type: '5' });
+  return name.length <= 100 ? header : Buffer.concat([formatPax([['path', name]]), header]);
 }
 
 function untilNul(body: Buffer): string {

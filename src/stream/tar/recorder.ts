@@ -44,12 +44,15 @@ export class LayerRecorder {
   whiteoutsLeftOut = 0;
   /** Bytes in regular files, as a file system counts them. */
   fileBytes = 0;
-  readonly files = new PathSet();
+  readonly #files = new PathSet();
   readonly #devices = new Set<string>();
+  readonly #lowerLinks = new Set<string>();
   #hasStoredNames = false;
   /** For each hard link of this layer, the file that its chain ends at. */
   readonly #linkTargets = new Map<string, string>();
   readonly #folders = new Set<string>();
+  #newParents: string[] = [];
+  #hasRoot = false;
   readonly #what: string;
   readonly #write: (record: LayerRecord) => void;
   #nameBytes = 0;
@@ -67,6 +70,13 @@ export class LayerRecorder {
     this.#write({ kind: 'directory', path, mode, uid, gid, xattrs });
   }
 
+  /** The folders that have come to be implied since the last call, outer ones first; the root when it has no entry yet. */
+  takeNewParents(): readonly string[] {
+    const taken = this.#newParents;
+    if (taken.length > 0) this.#newParents = [];
+    return taken;
+  }
+
   /** Told of every path as it is stored, and of every symlink's target. */
   stored(path: string, text: string): void {
     if (this.#hasStoredNames || !hasStoredName(text)) return;
@@ -78,9 +88,10 @@ export class LayerRecorder {
   file(path: string): void {
     if (this.#folders.has(path)) throw this.#isBoth(path);
     this.#enterParents(path);
-    this.files.add(path);
+    this.#files.add(path);
     this.#linkTargets.delete(path);
     this.#devices.delete(path);
+    this.#lowerLinks.delete(path);
     this.#write({ kind: 'file', path });
   }
 
@@ -98,12 +109,18 @@ export class LayerRecorder {
   /** It replaces what stands at its path, by nothing. @throws AtomicError `layer-invalid` when that is a folder of this layer */
   device(path: string): void {
     if (this.#folders.has(path)) throw this.#isBoth(path);
+    this.#enterParents(path);
     this.devicesLeftOut++;
     this.#remember(path);
     this.#devices.add(path);
     this.#linkTargets.delete(path);
     this.#write({ kind: 'whiteout', path });
-    if (this.files.has(path)) this.#write({ kind: 'replaced', path });
+    if (this.#lowerLinks.delete(path) || this.#files.has(path)) this.#write({ kind: 'replaced', path });
+  }
+
+  /** Whether the layer's own tree has a file at a path, as far as it has gone by. */
+  hasFile(path: string): boolean {
+    return this.#files.has(path) && !this.#lowerLinks.has(path);
   }
 
   isDevice(path: string): boolean {
@@ -121,20 +138,30 @@ export class LayerRecorder {
 
   /** The folders above it are made when the link is: the layer's tree does not have them for its sake. */
   lowerLink(path: string, target: string): void {
+    if (this.#folders.has(path)) throw this.#isBoth(path);
+    this.#remember(path);
+    this.#lowerLinks.add(path);
+    this.#devices.delete(path);
+    this.#linkTargets.delete(path);
     this.#write({ kind: 'lower-link', path, target });
   }
 
   #enterParents(path: string): void {
+    if (!this.#hasRoot) {
+      this.#hasRoot = true;
+      if (path !== '') this.#newParents.push('');
+    }
     const parent = parentOf(path);
     if (parent === '' || this.#folders.has(parent)) return;
     this.#enterParents(parent);
     this.#enterFolder(parent);
+    this.#newParents.push(parent);
     this.#write({ kind: 'implied', path: parent });
   }
 
   #enterFolder(path: string): void {
     if (this.#folders.has(path)) return;
-    if (this.files.has(path)) throw this.#isBoth(path);
+    if (this.#files.has(path) || this.#lowerLinks.has(path)) throw this.#isBoth(path);
     this.#remember(path);
     this.#folders.add(path);
   }

@@ -188,6 +188,32 @@ describe('names', () => {
     expect((await refusal([pax({ linkpath: 'x'.repeat(4096) }), link])).code).toBe('layer-invalid');
   });
 
+  test('of folders that have no entry are given to ostree first, as root’s, once, whoever owns what is in them', async () => {
+    const deep = 'p'.repeat(120);
+    const { whole, records } = await filter([
+      { path: 'b', uid: 7 },
+      { path: `a/${deep}/x`, uid: 7, gid: 8 },
+      { path: 'a/y', uid: 7 },
+      { path: 'a', type: 'dir', mode: 0o700, uid: 9 },
+    ]);
+    expect(
+      readTar(whole).map(({ path, type, mode, uid }) => `${type} ${path} ${mode.toString(8)} ${uid}`),
+    ).toEqual([
+      '5 ./ 755 0',
+      '0 b 644 7',
+      '5 a/ 755 0',
+      `5 a/${deep}/ 755 0`,
+      `0 a/${deep}/x 644 7`,
+      '0 a/y 644 7',
+      '5 a/ 700 9',
+    ]);
+    expect(records.filter(({ kind }) => kind === 'implied').map(({ path }) => path)).toEqual([
+      'a',
+      `a/${deep}`,
+    ]);
+    expect((await filter([{ path: './', type: 'dir' }, { path: 'x' }])).whole).toHaveLength(4 * 512);
+  });
+
   test('of the root are a folder’s alone', async () => {
     for (const path of ['.', './', '/', 'a/..']) {
       expect(await recorded([{ path, type: 'dir', mode: 0o711, uid: 1, gid: 2 }])).toEqual([
@@ -273,8 +299,10 @@ describe('types', () => {
     expect(readTar(output).map(({ path }) => path)).toEqual(['x']);
     expect(recorder.devicesLeftOut).toBe(4);
     expect(records.map(({ kind, path }) => `${kind} ${path}`)).toEqual([
+      'implied dev',
       'whiteout dev/null',
       'whiteout dev/sda',
+      'implied run',
       'whiteout run/pipe',
       'whiteout dev/zero',
       'file x',

@@ -1,0 +1,314 @@
+/**
+ * Layers applied in memory: the rules of the image specification's layer.md, one entry after the other, as umoci applies
+ * them. Where we differ from umoci on purpose, a difference is a switch of this model, and that list is the whole list:
+ * without any the model has to give umoci's tree, with all of them ours, to the last path.
+ *
+ * Names and targets are latin1 strings, one character a byte; paths are clean and relative.
+ */
+import { createHash } from 'node:crypto';
+import type { TarEntry } from '../fixtures/image-builder.ts';
+import { showBytes } from './tree.ts';
+
+/** Where our tree is another than umoci's, each with its reason. */
+export const DIFFERENCES = {
+  /** ostree has no object for them, and a system container gets its devices from the runtime. */
+  devicesLeftOut: 'device nodes and FIFOs are left out; what they replace is gone all the same',
+  /** containerd and Docker make the folder as well; umoci does not; layer.md is silent. */
+  whiteoutMakesFolder: 'a whiteout’s folder is made where it is missing',
+  /** layer.md reserves the prefix, so these are no files. umoci fails on some and takes others for whiteouts. */
+  oddWhiteoutsLeftOut: 'whiteouts that name nothing, and aufs’ own files, are left out',
+  /** GNU tar and libarchive keep it; Go reads an empty PAX value as none. */
+  emptyXattrsKept: 'an empty xattr is kept',
+  /** A layer is a change set (layer.md), and is stored as a tree: its entries have no order but for duplicates. */
+  entriesAreASet: 'whiteouts act before, and links to lower files after, all other entries of their layer',
+  /** What it names is there already; umoci has removed it before it makes the link, and fails. */
+  selfLinksKept: 'a hard link to itself leaves what a lower layer has there',
+  /** Readers do not agree on such a layer, and it can be stored as no tree. umoci lets the later entry win, or follows the link. */
+  clashesRefused: 'a layer that has one path both as a file or link and as a folder is refused',
+  /** umoci removes what is not a folder only for an entry of its own; for a parent it fails. */
+  parentsReplaceFiles: 'a parent that is not named takes the place of a lower layer’s file',
+} as const;
+
+export type Difference = keyof typeof DIFFERENCES;
+
+interface Owner {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly xattrs: Readonly<Record<string, string | Uint8Array>>;
+}
+interface Folder {
+  readonly kind: 'folder';
+  owner: Owner;
+  readonly children: Map<string, Node>;
+}
+interface Leaf {
+  readonly kind: 'file' | 'symlink' | 'special';
+  readonly owner: Owner;
+  readonly content: Buffer;
+}
+type Node = Folder | Leaf;
+
+/** The image is refused. */
+export class Refusal extends Error {}
+
+const NEW_FOLDER: Owner = { mode: 0o755, uid: 0, gid: 0, xattrs: {} };
+const WHITEOUT = '.wh.';
+const OPAQUE = '.wh..wh..opq';
+const isOdd = (base: string): boolean =>
+  base !== OPAQUE && (['.wh.', '.wh..', '.wh...'].includes(base) || base.startsWith('.wh..wh.'));
+
+/** The entry with its path in bytes and clean, its whiteout spelled out. */
+interface Applied {
+  readonly entry: TarEntry;
+  readonly path: readonly string[];
+  readonly target: string;
+}
+
+export class LayerModel {
+  readonly #root: Folder = { kind: 'folder', owner: NEW_FOLDER, children: new Map() };
+  readonly #differences: ReadonlySet<Difference>;
+  /** Places that the layer in work has put something at, and those above them. */
+  #upper = new Set<string>();
+
+  constructor(differences: Iterable<Difference>) {
+    this.#differences = new Set(differences);
+  }
+
+  /** @throws Refusal */
+  apply(layer: readonly TarEntry[]): void {
+    this.#upper = new Set();
+    const entries = layer.map(readEntry);
+    if (this.#has('clashesRefused')) refuseClashes(entries);
+    for (const entry of this.#has('entriesAreASet') ? asSet(entries) : entries) this.#applyEntry(entry);
+  }
+
+  #has(difference: Difference): boolean {
+    return this.#differences.has(difference);
+  }
+
+  #applyEntry({ entry, path, target }: Applied): void {
+    const base = path.at(-1);
+    if (base?.startsWith(WHITEOUT) === true) {
+      this.#applyWhiteout(path.slice(0, -1), base);
+      return;
+    }
+    const type = entry.type ?? 'file';
+    const directory = this.#resolve(path.slice(0, -1));
+    const place = base === undefined ? [] : [...directory, base];
+    const there = this.#at(place);
+    const parent = this.#makeFolder(directory);
+    const keep = type === 'dir' && there?.kind === 'folder';
+    if (base === undefined && !keep) throw new Refusal('the root is no folder');
+    if (!keep && base !== undefined) {
+      // The target may be what makes room.
+      const linked = type === 'hardlink' ? this.#linked(target, place) : undefined;
+      parent.children.delete(base);
+      const made = linked ?? this.#make(entry, type, target);
+      if (made !== undefined) parent.children.set(base, made);
+    } else if (there?.kind === 'folder') {
+      there.owner = this.#ownerOf(entry, 0o755);
+    }
+    this.#touch(place);
+  }
+
+  #make(entry: TarEntry, type: NonNullable<TarEntry['type']>, target: string): Node | undefined {
+    switch (type) {
+      case 'dir':
+        return { kind: 'folder', owner: this.#ownerOf(entry, 0o755), children: new Map() };
+      case 'symlink':
+        return {
+          kind: 'symlink',
+          owner: this.#ownerOf(entry, 0o777),
+          content: Buffer.from(target, 'latin1'),
+        };
+      case 'char':
+      case 'block':
+      case 'fifo':
+        if (this.#has('devicesLeftOut')) return undefined;
+        return { kind: 'special', owner: this.#ownerOf(entry, 0o644), content: Buffer.alloc(0) };
+      default:
+        return {
+          kind: 'file',
+          owner: this.#ownerOf(entry, 0o644),
+          content: Buffer.from(entry.content ?? ''),
+        };
+    }
+  }
+
+  #ownerOf({ mode, uid = 0, gid = 0, xattrs = {} }: TarEntry, usual: number): Owner {
+    const kept = Object.entries(xattrs).filter(
+      ([, value]) => value.length > 0 || this.#has('emptyXattrsKept'),
+    );
+    return { mode: mode ?? usual, uid, gid, xattrs: Object.fromEntries(kept) };
+  }
+
+  /** The file that a hard link to `target`, which is to stand at `place`, is one with. */
+  #linked(target: string, place: readonly string[]): Node {
+    const path = split(target);
+    const base = path.pop();
+    const source = base === undefined ? [] : [...this.#resolve(path), base];
+    const node = this.#at(source);
+    const isSelf = source.join('/') === place.join('/') && !this.#has('selfLinksKept');
+    if (node === undefined || node.kind === 'folder' || isSelf) {
+      throw new Refusal(`a hard link to ${target}, which is no file`);
+    }
+    return node;
+  }
+
+  #applyWhiteout(parent: readonly string[], base: string): void {
+    if (isOdd(base) && this.#has('oddWhiteoutsLeftOut')) return;
+    const directory = this.#resolve(parent);
+    if (base === OPAQUE) {
+      const folder = this.#at(directory);
+      if (folder?.kind === 'folder') this.#clear(folder, directory);
+    } else {
+      const place = [...directory, base.slice(WHITEOUT.length)];
+      const folder = this.#at(directory);
+      if (folder?.kind === 'folder') this.#removeLower(folder, place);
+    }
+    if (this.#has('whiteoutMakesFolder')) this.#makeFolder(directory);
+  }
+
+  /** What the layer itself has put there stays, and the folders above that. */
+  #removeLower(folder: Folder, place: readonly string[]): void {
+    const name = place.at(-1) ?? '';
+    const node = folder.children.get(name);
+    if (node === undefined) return;
+    if (!this.#upper.has(place.join('/'))) folder.children.delete(name);
+    else if (node.kind === 'folder') this.#clear(node, place);
+  }
+
+  #clear(folder: Folder, place: readonly string[]): void {
+    for (const name of folder.children.keys()) this.#removeLower(folder, [...place, name]);
+  }
+
+  #touch(place: readonly string[]): void {
+    for (let length = place.length; length > 0; length--) this.#upper.add(place.slice(0, length).join('/'));
+  }
+
+  #makeFolder(path: readonly string[]): Folder {
+    let here = this.#root;
+    for (const name of path) {
+      const next = here.children.get(name);
+      if (next?.kind === 'folder') {
+        here = next;
+        continue;
+      }
+      if (next !== undefined && !this.#has('parentsReplaceFiles')) throw new Refusal(`${name} is no folder`);
+      const made: Folder = { kind: 'folder', owner: NEW_FOLDER, children: new Map() };
+      here.children.set(name, made);
+      here = made;
+    }
+    return here;
+  }
+
+  #at(path: readonly string[]): Node | undefined {
+    let here: Node | undefined = this.#root;
+    for (const name of path) here = here?.kind === 'folder' ? here.children.get(name) : undefined;
+    return here;
+  }
+
+  /** Where a path leads inside the root, all links followed; what is not there stays as it is written. */
+  #resolve(path: readonly string[]): string[] {
+    let done: string[] = [];
+    const todo = [...path].reverse();
+    for (let links = 0; todo.length > 0;) {
+      const name = todo.pop() ?? '';
+      if (name === '..') done.pop();
+      if (name === '' || name === '.' || name === '..') continue;
+      const node = this.#at([...done, name]);
+      if (node?.kind !== 'symlink') {
+        done.push(name);
+        continue;
+      }
+      links += 1;
+      if (links > 40) throw new Refusal('links go round in circles');
+      const target = node.content.toString('latin1');
+      if (target.startsWith('/')) done = [];
+      todo.push(...target.split('/').reverse());
+    }
+    return done;
+  }
+
+  /** As describeTree. */
+  describe(): Record<string, string> {
+    const lines: Record<string, string> = {};
+    const visit = (node: Node, path: string): void => {
+      lines[path] = describeNode(node);
+      if (node.kind !== 'folder') return;
+      for (const [name, child] of node.children) {
+        const shown = showBytes(Buffer.from(name, 'latin1'));
+        visit(child, path === '.' ? shown : `${path}/${shown}`);
+      }
+    };
+    visit(this.#root, '.');
+    return lines;
+  }
+}
+
+function refuseClashes(entries: readonly Applied[]): void {
+  const folders = new Set<string>();
+  const others = new Set<string>();
+  for (const { entry, path } of entries) {
+    for (let length = 1; length < path.length; length++) folders.add(path.slice(0, length).join('/'));
+    const isDevice = ['char', 'block', 'fifo'].includes(entry.type ?? '');
+    const key = path.join('/');
+    // A device leaves nothing that a later folder could clash with.
+    if (isDevice && folders.has(key)) throw new Refusal(`${key} is a folder and a device`);
+    if (entry.type === 'dir') folders.add(key);
+    else if (!isDevice && !isOdd(path.at(-1) ?? '')) others.add(key);
+    for (const other of others) if (folders.has(other)) throw new Refusal(`${other} is a folder and a file`);
+  }
+}
+
+/** The specification has a layer's whiteouts act on the layers below alone; our trees have the rest in no order. */
+function asSet(entries: readonly Applied[]): Applied[] {
+  const isWhiteout = ({ path }: Applied): boolean => path.at(-1)?.startsWith(WHITEOUT) === true;
+  const key = ({ path }: Applied): string => path.join('/');
+  const last = new Map(entries.map((entry) => [key(entry), entry]));
+  const own = [...last.values()].filter((entry) => !isWhiteout(entry));
+  const isFolder = ({ entry }: Applied): boolean => entry.type === 'dir';
+  const isHardLink = ({ entry }: Applied): boolean => entry.type === 'hardlink';
+  const depth = (a: Applied, b: Applied): number => a.path.length - b.path.length;
+  return [
+    ...entries.filter((entry) => isWhiteout(entry) && entry.path.at(-1) === OPAQUE),
+    ...entries.filter((entry) => isWhiteout(entry) && entry.path.at(-1) !== OPAQUE),
+    ...own.filter(isFolder).sort(depth),
+    ...own.filter((entry) => !isFolder(entry) && !isHardLink(entry)),
+    ...own.filter(isHardLink),
+  ];
+}
+
+function readEntry(entry: TarEntry): Applied {
+  const bytes = Buffer.from(entry.path).toString('latin1');
+  const path = split(bytes);
+  if (entry.type === 'opaque') path.push(OPAQUE);
+  else if (entry.type === 'whiteout') path.push(`${WHITEOUT}${path.pop() ?? ''}`);
+  return { entry, path, target: Buffer.from(entry.target ?? '').toString('latin1') };
+}
+
+/** Clean: `..` stops at the root. */
+function split(path: string): string[] {
+  const parts: string[] = [];
+  for (const part of path.split('/')) {
+    if (part === '..') parts.pop();
+    else if (part !== '' && part !== '.') parts.push(part);
+  }
+  return parts;
+}
+
+function describeNode({ owner: { mode, uid, gid, xattrs }, ...node }: Node): string {
+  const bits = mode.toString(8).padStart(4, '0');
+  const attributes = Object.entries(xattrs).map(
+    ([name, value]) => `${name}=0x${Buffer.from(value).toString('hex')}`,
+  );
+  const line = (): string => {
+    if (node.kind === 'symlink') return `link ${uid}:${gid} -> ${showBytes(node.content)}`;
+    if (node.kind === 'folder') return `dir ${bits} ${uid}:${gid}`;
+    if (node.kind === 'special') return `special ${bits} ${uid}:${gid}`;
+    const digest = createHash('sha256').update(node.content).digest('hex').slice(0, 12);
+    return `file ${bits} ${uid}:${gid} ${node.content.length} ${digest}`;
+  };
+  return [line(), ...attributes.sort()].join(' ');
+}
