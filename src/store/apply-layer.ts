@@ -74,6 +74,7 @@ export async function prepareTree(
     for await (const record of readLayerIndex(index))
       if (record.kind === 'file') places.clearFor(record.path);
   }
+  if (places.redirects.length > 0) await refuseClashes(index, outline, places);
   const whiteoutFiles = [
     ...outline.whiteouts.map((path) => places.of(join(parentOf(path), `.wh.${baseOf(path)}`))),
     ...outline.opaques.map((path) => places.of(join(path, '.wh..wh..opq'))),
@@ -108,7 +109,10 @@ export function finishTree(
   root: string,
   plan: Pick<LayerPlan, 'whiteoutFiles' | 'replaced' | 'lowerLinks' | 'directories'>,
 ): void {
-  for (const path of [...plan.whiteoutFiles, ...plan.replaced]) rmSync(`${root}/${path}`, { force: true });
+  for (const path of [...plan.whiteoutFiles, ...plan.replaced]) {
+    // A whiteout's name may be too long for a file, and then is none.
+    if (lstatIfThere(`${root}/${path}`) !== undefined) rmSync(`${root}/${path}`);
+  }
   for (const link of plan.lowerLinks) linkToLower(root, link);
   for (const { path, mode, uid, gid, renew } of plan.directories) {
     if (renew) continue;
@@ -121,13 +125,13 @@ export function finishTree(
 function linkToLower(root: string, { path, target }: LowerLink): void {
   const source = resolveInTree(root, target, false);
   const stats = lstatIfThere(`${root}/${source}`);
-  if (stats === undefined || stats.isDirectory()) {
+  const place = join(makeDirectoryInTree(root, parentOf(path)), baseOf(path));
+  if (stats === undefined || stats.isDirectory() || source.startsWith(`${place}/`)) {
     throw new AtomicError(
       'layer-invalid',
       `the hard link ${JSON.stringify(path)} points at ${JSON.stringify(target)}, which is no file of this image`,
     );
   }
-  const place = join(makeDirectoryInTree(root, parentOf(path)), baseOf(path));
   if (place === source) return;
   rmSync(`${root}/${place}`, { recursive: true, force: true });
   linkSync(`${root}/${source}`, `${root}/${place}`);
@@ -155,6 +159,18 @@ async function readOutline(index: string): Promise<LayerOutline> {
     }
   }
   return { directories, whiteouts, opaques, lowerLinks: [...lowerLinks.values()], replaced, hasStoredNames };
+}
+
+/** A file or link of the layer that comes to lie, behind links, where a folder of the same layer does. */
+async function refuseClashes(index: string, { directories }: LayerOutline, places: Places): Promise<void> {
+  const folders = new Set([...directories.keys()].map((path) => places.of(path)));
+  for await (const record of readLayerIndex(index)) {
+    if (record.kind !== 'file' || !folders.has(places.of(record.path))) continue;
+    throw new AtomicError(
+      'layer-invalid',
+      `a layer has ${JSON.stringify(record.path)} as a file or link and, behind a link of a layer below, as a folder`,
+    );
+  }
 }
 
 function setLast(links: Map<string, LowerLink>, link: LowerLink): void {
@@ -243,9 +259,10 @@ class Places {
 
   /** Where an entry of the layer lies in the tree. */
   of(path: string): string {
-    if (path === '') return '';
+    const known = this.#known.get(path);
+    if (known !== undefined) return known;
     const parent = parentOf(path);
-    return join(this.#known.get(parent) ?? this.of(parent), baseOf(path));
+    return join(this.of(parent), baseOf(path));
   }
 
   /** Entries below a symlink of a lower layer go where it points, as containerd applies them. */

@@ -1,8 +1,8 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, lchownSync, mkdirSync, rmSync } from 'node:fs';
 import { lstatIfThere, resolveInTree } from './resolve.ts';
 
 /**
- * Makes a folder where its path leads inside the tree, unless it is there. What is no folder on the way makes room for
+ * Makes a folder where its path leads inside the tree, unless it is there: our own, mode 0755. What is no folder on the way makes room for
  * one, as a tar's entries do.
  * @returns the folder's clean relative path
  * @throws AtomicError `layer-invalid` when links go round in circles
@@ -15,7 +15,10 @@ export function makeDirectoryInTree(root: string, path: string): string {
     const stats = lstatIfThere(here);
     if (stats?.isDirectory() === true) continue;
     if (stats !== undefined) rmSync(here);
-    mkdirSync(here, { mode: 0o755 });
+    mkdirSync(here);
+    // Whatever the umask says, or a set-group-ID folder above would hand down.
+    lchownSync(here, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
+    chmodSync(here, 0o755);
   }
   return place;
 }

@@ -25,6 +25,8 @@ export const DIFFERENCES = {
   selfLinksKept: 'a hard link to itself leaves what a lower layer has there',
   /** Readers do not agree on such a layer, and it can be stored as no tree. umoci lets the later entry win, or follows the link. */
   clashesRefused: 'a layer that has one path both as a file or link and as a folder is refused',
+  /** mkdir(2) hands a set-group-ID folder's group and bit down; which folders are made by the way is no property of an image. */
+  parentsAreRoots: 'a parent that has no entry is root’s, whatever the folder above it',
   /** umoci removes what is not a folder only for an entry of its own; for a parent it fails. */
   parentsReplaceFiles: 'a parent that is not named takes the place of a lower layer’s file',
 } as const;
@@ -77,10 +79,33 @@ export class LayerModel {
 
   /** @throws Refusal */
   apply(layer: readonly TarEntry[]): void {
-    this.#upper = new Set();
+    this.begin();
     const entries = layer.map(readEntry);
     if (this.#has('clashesRefused')) refuseClashes(entries);
-    for (const entry of this.#has('entriesAreASet') ? asSet(entries) : entries) this.#applyEntry(entry);
+    if (!this.#has('entriesAreASet')) {
+      for (const entry of entries) this.#applyEntry(entry);
+      return;
+    }
+    const { whiteouts, own } = asSet(entries);
+    for (const whiteout of whiteouts) this.#applyEntry(whiteout);
+    if (this.#has('whiteoutMakesFolder')) {
+      for (const { path } of whiteouts) {
+        const folder = this.#resolve(path.slice(0, -1));
+        this.#makeFolder(folder);
+        this.#touch(folder);
+      }
+    }
+    for (const entry of own) this.#applyEntry(entry);
+  }
+
+  /** A new layer, whose entries are added one by one. */
+  begin(): void {
+    this.#upper = new Set();
+  }
+
+  /** The next entry of the layer. @throws Refusal */
+  add(entry: TarEntry): void {
+    this.#applyEntry(readEntry(entry));
   }
 
   #has(difference: Difference): boolean {
@@ -99,6 +124,8 @@ export class LayerModel {
     const there = this.#at(place);
     const parent = this.#makeFolder(directory);
     const keep = type === 'dir' && there?.kind === 'folder';
+    const isOther = there !== undefined && (type === 'dir') !== (there.kind === 'folder');
+    if (isOther && this.#isUpper(place)) this.#clash(place);
     if (base === undefined && !keep) throw new Refusal('the root is no folder');
     if (!keep && base !== undefined) {
       // The target may be what makes room.
@@ -110,6 +137,11 @@ export class LayerModel {
       there.owner = this.#ownerOf(entry, 0o755);
     }
     this.#touch(place);
+  }
+
+  /** Whether the layer in work has put something there, or below. */
+  #isUpper(place: readonly string[]): boolean {
+    return this.#upper.has(place.join('/'));
   }
 
   #make(entry: TarEntry, type: NonNullable<TarEntry['type']>, target: string): Node | undefined {
@@ -150,7 +182,8 @@ export class LayerModel {
     const source = base === undefined ? [] : [...this.#resolve(path), base];
     const node = this.#at(source);
     const isSelf = source.join('/') === place.join('/') && !this.#has('selfLinksKept');
-    if (node === undefined || node.kind === 'folder' || isSelf) {
+    const isBelow = source.length > place.length && place.every((part, i) => source[i] === part);
+    if (node === undefined || node.kind === 'folder' || isSelf || isBelow) {
       throw new Refusal(`a hard link to ${target}, which is no file`);
     }
     return node;
@@ -167,7 +200,6 @@ export class LayerModel {
       const folder = this.#at(directory);
       if (folder?.kind === 'folder') this.#removeLower(folder, place);
     }
-    if (this.#has('whiteoutMakesFolder')) this.#makeFolder(directory);
   }
 
   /** What the layer itself has put there stays, and the folders above that. */
@@ -187,16 +219,24 @@ export class LayerModel {
     for (let length = place.length; length > 0; length--) this.#upper.add(place.slice(0, length).join('/'));
   }
 
+  /** @throws Refusal where layers are refused that have a path as a folder and as something else */
+  #clash(place: readonly string[]): void {
+    if (this.#has('clashesRefused')) throw new Refusal(`${place.join('/')} is a folder and something else`);
+  }
+
   #makeFolder(path: readonly string[]): Folder {
     let here = this.#root;
-    for (const name of path) {
+    for (const [i, name] of path.entries()) {
       const next = here.children.get(name);
       if (next?.kind === 'folder') {
         here = next;
         continue;
       }
+      if (next !== undefined && this.#isUpper(path.slice(0, i + 1))) this.#clash(path.slice(0, i + 1));
       if (next !== undefined && !this.#has('parentsReplaceFiles')) throw new Refusal(`${name} is no folder`);
-      const made: Folder = { kind: 'folder', owner: NEW_FOLDER, children: new Map() };
+      const inherited = { ...NEW_FOLDER, mode: 0o2755, gid: here.owner.gid };
+      const inherits = (here.owner.mode & 0o2000) !== 0 && !this.#has('parentsAreRoots');
+      const made: Folder = { kind: 'folder', owner: inherits ? inherited : NEW_FOLDER, children: new Map() };
       here.children.set(name, made);
       here = made;
     }
@@ -247,6 +287,16 @@ export class LayerModel {
   }
 }
 
+/** Whether a layer has a path both as a file or link and as a folder. */
+export function clashes(layer: readonly TarEntry[]): boolean {
+  try {
+    refuseClashes(layer.map(readEntry));
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 function refuseClashes(entries: readonly Applied[]): void {
   const folders = new Set<string>();
   const others = new Set<string>();
@@ -263,21 +313,34 @@ function refuseClashes(entries: readonly Applied[]): void {
 }
 
 /** The specification has a layer's whiteouts act on the layers below alone; our trees have the rest in no order. */
-function asSet(entries: readonly Applied[]): Applied[] {
+function asSet(entries: readonly Applied[]): { readonly whiteouts: Applied[]; readonly own: Applied[] } {
   const isWhiteout = ({ path }: Applied): boolean => path.at(-1)?.startsWith(WHITEOUT) === true;
   const key = ({ path }: Applied): string => path.join('/');
   const last = new Map(entries.map((entry) => [key(entry), entry]));
   const own = [...last.values()].filter((entry) => !isWhiteout(entry));
   const isFolder = ({ entry }: Applied): boolean => entry.type === 'dir';
   const isHardLink = ({ entry }: Applied): boolean => entry.type === 'hardlink';
-  const depth = (a: Applied, b: Applied): number => a.path.length - b.path.length;
-  return [
-    ...entries.filter((entry) => isWhiteout(entry) && entry.path.at(-1) === OPAQUE),
-    ...entries.filter((entry) => isWhiteout(entry) && entry.path.at(-1) !== OPAQUE),
-    ...own.filter(isFolder).sort(depth),
-    ...own.filter((entry) => !isFolder(entry) && !isHardLink(entry)),
-    ...own.filter(isHardLink),
-  ];
+  return {
+    whiteouts: entries.filter(isWhiteout),
+    own: [
+      ...outerFirst(own.filter(isFolder)),
+      ...own.filter((entry) => !isFolder(entry) && !isHardLink(entry)),
+      ...own.filter(isHardLink),
+    ],
+  };
+}
+
+/** Folders in their order, but for those above one of them. */
+function outerFirst(folders: readonly Applied[]): Applied[] {
+  const byPath = new Map(folders.map((folder) => [folder.path.join('/'), folder]));
+  const ordered = new Set<Applied>();
+  for (const { path } of folders) {
+    for (let length = 0; length <= path.length; length++) {
+      const folder = byPath.get(path.slice(0, length).join('/'));
+      if (folder !== undefined) ordered.add(folder);
+    }
+  }
+  return [...ordered];
 }
 
 function readEntry(entry: TarEntry): Applied {

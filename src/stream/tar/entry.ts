@@ -12,7 +12,7 @@ import {
   type EntryExtensions,
 } from './entry-fields.ts';
 import { changeHeader, createHeader, type HeaderChange, type TarHeader } from './header.ts';
-import { baseOf, cleanPath, parentOf } from './path.ts';
+import { baseOf, cleanPath, COMPONENT_BYTES, parentOf } from './path.ts';
 import { formatPax, type PaxRecords } from './pax.ts';
 import type { LayerRecorder } from './recorder.ts';
 
@@ -106,9 +106,13 @@ function normaliseWhiteout(path: string, bodyBytes: number, recorder: LayerRecor
     recorder.whiteoutsLeftOut++;
     return leaveOut(bodyBytes);
   }
-  recorder.file(path);
+  // A file of that name can be in no tree: the record alone tells of it.
+  const isStored = base.length <= COMPONENT_BYTES;
+  if (isStored) recorder.file(path);
+  else recorder.implyParents(path);
   if (base === OPAQUE) recorder.opaque(parent);
   else recorder.whiteout(parent === '' ? target : `${parent}/${target}`);
+  if (!isStored) return leaveOut(bodyBytes);
   const records: PaxRecords = [['path', path]];
   const head = [formatPax(records), createHeader({ path, mode: 0, size: 0, type: '0' })];
   return { head, keepBody: false, bodyBytes };

@@ -2,7 +2,8 @@ import { AtomicError } from '../../errors.ts';
 import { PATH_BYTES } from '../../limits.ts';
 import { isStorable, storedPath } from './stored-name.ts';
 
-const COMPONENT_BYTES = 255;
+export const COMPONENT_BYTES = 255;
+const WHITEOUT = '.wh.';
 /** An empty, `.` or `..` component anywhere, or a leading or trailing slash. */
 const UNCLEAN = /(?:^|\/)\.{0,2}(?:\/|$)/;
 
@@ -27,7 +28,7 @@ export function cleanPath(path: string, what: string): string {
 
 function storeOrRefuse(path: string, what: string): string {
   const stored = storedPath(path);
-  if (stored.split('/').every((part) => part.length <= COMPONENT_BYTES)) return stored;
+  if (!hasLongName(stored)) return stored;
   throw new AtomicError(
     'unsupported',
     `${what} has the file name ${JSON.stringify(path)}, which is not UTF-8 and too long to be stored`,
@@ -44,8 +45,16 @@ function resolveDots(path: string): string {
   return parts.join('/');
 }
 
+/** What a whiteout takes away may have as long a name as any file. */
+function hasLongName(path: string): boolean {
+  const parts = path.split('/');
+  const base = parts.pop() ?? '';
+  const name = base.startsWith(WHITEOUT) ? base.slice(WHITEOUT.length) : base;
+  return [...parts, name].some((part) => part.length > COMPONENT_BYTES);
+}
+
 function checkBytes(path: string, what: string): void {
-  if (path.length > COMPONENT_BYTES && path.split('/').some((part) => part.length > COMPONENT_BYTES)) {
+  if (path.length > COMPONENT_BYTES && hasLongName(path)) {
     throw new AtomicError('layer-invalid', `${what} has a file name of more than ${COMPONENT_BYTES} bytes`);
   }
   if (path.includes('\0')) throw new AtomicError('layer-invalid', `${what} has a path with a NUL byte`);

@@ -146,6 +146,11 @@ export class LayerRecorder {
     this.#write({ kind: 'lower-link', path, target });
   }
 
+  /** Enters the folders above what itself is not stored. */
+  implyParents(path: string): void {
+    this.#enterParents(path);
+  }
+
   #enterParents(path: string): void {
     if (!this.#hasRoot) {
       this.#hasRoot = true;
