@@ -70,19 +70,16 @@ export async function prepareTree(
   }
   const places = new Places(root, treeIsEmpty);
   for (const directory of outline.directories.values()) places.enter(directory);
+  if (places.redirects.length > 0) await refuseClashes(index, outline, places);
   if (!treeIsEmpty) {
     for await (const record of readLayerIndex(index))
       if (record.kind === 'file') places.clearFor(record.path);
   }
-  if (places.redirects.length > 0) await refuseClashes(index, outline, places);
   const whiteoutFiles = [
     ...outline.whiteouts.map((path) => places.of(join(parentOf(path), `.wh.${baseOf(path)}`))),
     ...outline.opaques.map((path) => places.of(join(path, '.wh..wh..opq'))),
   ];
-  const directories = places.existing.map((directory) => existingDirectory(directory, withXattrs));
-  for (const directory of outline.directories.values()) {
-    if (directory.kind === 'directory' && directory.xattrs) withXattrs.add(places.of(directory.path));
-  }
+  const directories = listExisting(outline, places, withXattrs);
   return {
     redirects: places.redirects.map(({ from, to }) => ({ from, to: `${root}/${to}` })),
     whiteoutFiles,
@@ -91,6 +88,23 @@ export async function prepareTree(
     replaced: [...outline.replaced].map((path) => places.of(path)),
     hasStoredNames: outline.hasStoredNames,
   };
+}
+
+function listExisting(
+  { directories }: LayerOutline,
+  places: Places,
+  withXattrs: Set<string>,
+): ExistingDirectory[] {
+  const existing: ExistingDirectory[] = [];
+  for (const directory of directories.values()) {
+    if (directory.kind !== 'directory') continue;
+    const place = places.of(directory.path);
+    // Where links lead about, a folder may be there by the layer's own doing: by another path, or as a link's target.
+    if (places.existing.has(directory.path) || places.redirects.length > 0)
+      existing.push(existingDirectory({ ...directory, place }, withXattrs));
+    if (directory.xattrs) withXattrs.add(place);
+  }
+  return existing;
 }
 
 /** What is left to do for a folder that is there, and has an entry of its own in the layer. */
@@ -163,7 +177,11 @@ async function readOutline(index: string): Promise<LayerOutline> {
 
 /** A file or link of the layer that comes to lie, behind links, where a folder of the same layer does. */
 async function refuseClashes(index: string, { directories }: LayerOutline, places: Places): Promise<void> {
-  const folders = new Set([...directories.keys()].map((path) => places.of(path)));
+  const folders = new Set<string>();
+  for (const path of directories.keys()) {
+    for (let place = places.of(path); place !== '' && !folders.has(place); place = parentOf(place))
+      folders.add(place);
+  }
   for await (const record of readLayerIndex(index)) {
     if (record.kind !== 'file' || !folders.has(places.of(record.path))) continue;
     throw new AtomicError(
@@ -217,7 +235,8 @@ function removeTree(root: string, directory: string, name: string): void {
 /** Where the layer's folders come to lie in the tree. */
 class Places {
   readonly redirects: { from: string; to: string }[] = [];
-  readonly existing: PlacedDirectory[] = [];
+  /** Folders of the layer that have an entry of their own, and are in the tree already. */
+  readonly existing = new Set<string>();
   readonly #root: string;
   /** Folders of the layer that the tree has already, and where. */
   readonly #known = new Map<string, string>();
@@ -245,7 +264,7 @@ class Places {
       rmSync(`${this.#root}/${here}`);
       return;
     }
-    if (directory.kind === 'directory') this.existing.push({ ...directory, place: here });
+    if (directory.kind === 'directory') this.existing.add(path);
   }
 
   /** Takes away a folder of the tree that stands where the layer has a file. */

@@ -12,7 +12,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Exec } from '../host/ports.ts';
-import { AtomicError } from '../errors.ts';
+import { AtomicError, systemCodeOf } from '../errors.ts';
 import { hexOf, type Digest } from '../image/digest.ts';
 import { indexPath } from './layer-index.ts';
 import { ensureIndex } from './index-foreign-layer.ts';
@@ -32,9 +32,27 @@ export interface CheckoutOptions {
 
 /**
  * Checks out layers, base first, as the tree `target`, which must not exist.
- * @throws AtomicError `store-invalid` for a layer that is not there; `disk-full`, `command-failed`
+ * @throws AtomicError `store-invalid` for a layer that is not there; `layer-invalid`, `unsupported` for layers that do
+ * not make a tree; `limit-exceeded` for paths that are too long below `target`; `disk-full`, `command-failed`
  */
 export async function checkoutLayers(
+  exec: Exec,
+  repository: Repository,
+  layers: readonly Digest[],
+  target: string,
+  options: CheckoutOptions,
+): Promise<void> {
+  try {
+    await applyLayers(exec, repository, layers, target, options);
+  } catch (error) {
+    if (systemCodeOf(error) !== 'ENAMETOOLONG') throw error;
+    throw new AtomicError('limit-exceeded', `the image has paths that are too long below ${target}`, {
+      cause: error,
+    });
+  }
+}
+
+async function applyLayers(
   exec: Exec,
   repository: Repository,
   layers: readonly Digest[],

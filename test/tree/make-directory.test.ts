@@ -1,4 +1,4 @@
-import { lstatSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { makeDirectoryInTree } from '../../src/tree/make-directory.ts';
@@ -30,4 +30,14 @@ test('gives up on links that go round in circles', () => {
   symlinkSync('b', join(folder(), 'a'));
   symlinkSync('a', join(folder(), 'b'));
   expect(() => makeDirectoryInTree(folder(), 'a/x')).toThrow('lead round in circles');
+});
+
+test('what it makes is ours and 0755, also below a folder that hands its group down', () => {
+  const root = join(folder(), 'root');
+  mkdirSync(root);
+  chmodSync(root, 0o2777);
+  const umask = process.umask(0o077);
+  makeDirectoryInTree(root, 'a/b');
+  process.umask(umask);
+  for (const path of ['a', 'a/b']) expect(lstatSync(join(root, path)).mode & 0o7777).toBe(0o755);
 });

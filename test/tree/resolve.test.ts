@@ -109,3 +109,9 @@ test('lstatIfThere says what stands there, links not followed, or nothing', () =
   expect(lstatIfThere(join(root, 'usr/bin/sh/x'))).toBeUndefined();
   expect(lstatIfThere(join(root, 'n'.repeat(300)))).toBeUndefined();
 });
+
+test('a target that is no UTF-8, and a path that is too long as a whole, are refused and not taken for nothing', () => {
+  symlinkSync(Buffer.from('caf\xe9', 'latin1'), join(root, 'latin'));
+  expect(() => findInTree(root, 'latin/x')).toThrow('has the target "caf\xe9", which is not UTF-8');
+  expect(() => lstatIfThere(join(root, 'n/'.repeat(2100)))).toThrow('Linux stops at 4096');
+});

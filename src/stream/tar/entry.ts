@@ -11,7 +11,7 @@ import {
   type Entry,
   type EntryExtensions,
 } from './entry-fields.ts';
-import { changeHeader, createHeader, type HeaderChange, type TarHeader } from './header.ts';
+import { BLOCK_BYTES, changeHeader, createHeader, type HeaderChange, type TarHeader } from './header.ts';
 import { baseOf, cleanPath, COMPONENT_BYTES, parentOf } from './path.ts';
 import { formatPax, type PaxRecords } from './pax.ts';
 import type { LayerRecorder } from './recorder.ts';
@@ -51,7 +51,12 @@ export function normaliseEntry(entry: Entry, recorder: LayerRecorder): EntryVerd
     case 'S':
       requireName(path, what);
       recorder.file(path);
-      addFileBytes(recorder, sparseSize(pax, entry) ?? bodyBytes, what);
+      {
+        const size = sparseSize(pax, entry);
+        addFileBytes(recorder, size ?? bodyBytes, what);
+        if (size !== undefined && size > 0 && isAllHole(pax, bodyBytes))
+          return rewriteHole(entry, path, size, bodyBytes);
+      }
       return passOrRewrite(entry, path, givenPath, { type, bodyBytes });
     case '1':
       requireName(path, what);
@@ -81,6 +86,35 @@ export function normaliseEntry(entry: Entry, recorder: LayerRecorder): EntryVerd
 function effectiveType(type: string, givenPath: string): string {
   if (type === '7') return '0';
   return type === '0' && givenPath.endsWith('/') ? '5' : type;
+}
+
+/** Format 1.0 has its map in front of the data, in a block of its own. */
+function isAllHole(pax: ReadonlyMap<string, string>, bodyBytes: number): boolean {
+  return bodyBytes <= (pax.get('GNU.sparse.major') === '1' ? BLOCK_BYTES : 0);
+}
+
+/** ostree finds no end to a file that is one hole: its last byte becomes data. */
+function rewriteHole(
+  { block, extensions }: Entry,
+  path: string,
+  size: number,
+  bodyBytes: number,
+): EntryVerdict {
+  const kept = (extensions.pax ?? []).filter(
+    (record) => isKnownPax(record) && !/^(?:path|size|GNU\.sparse\..*)$/.test(record[0]),
+  );
+  const records: PaxRecords = [
+    ...kept,
+    ['path', path],
+    ['GNU.sparse.size', String(size)],
+    ['GNU.sparse.numblocks', '1'],
+    ['GNU.sparse.map', `${size - 1},1`],
+  ];
+  const plain = Buffer.from(block);
+  // Where old GNU headers have their map.
+  if (plain.toString('latin1', 257, 263) === 'ustar ') plain.fill(0, 345);
+  const header = changeHeader(plain, { type: '0', path, size: 1 });
+  return { head: [formatPax(records), header, Buffer.alloc(BLOCK_BYTES)], keepBody: false, bodyBytes };
 }
 
 function addFileBytes(recorder: LayerRecorder, bytes: number, what: string): void {

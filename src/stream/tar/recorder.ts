@@ -50,6 +50,8 @@ export class LayerRecorder {
   #hasStoredNames = false;
   /** For each hard link of this layer, the file that its chain ends at. */
   readonly #linkTargets = new Map<string, string>();
+  /** Files that hard links of this layer go to. */
+  readonly #linkedTo = new Set<string>();
   readonly #folders = new Set<string>();
   #newParents: string[] = [];
   #hasRoot = false;
@@ -87,6 +89,7 @@ export class LayerRecorder {
   /** @throws AtomicError `layer-invalid` when it was a folder before, as ostree would */
   file(path: string): void {
     if (this.#folders.has(path)) throw this.#isBoth(path);
+    if (this.#linkedTo.has(path)) throw this.#isReplaced(path);
     this.#enterParents(path);
     this.#files.add(path);
     this.#linkTargets.delete(path);
@@ -99,6 +102,7 @@ export class LayerRecorder {
     this.file(path);
     this.#remember(path);
     this.#linkTargets.set(path, target);
+    this.#linkedTo.add(target);
   }
 
   /** The file that a chain of hard links in this layer ends at. */
@@ -109,6 +113,7 @@ export class LayerRecorder {
   /** It replaces what stands at its path, by nothing. @throws AtomicError `layer-invalid` when that is a folder of this layer */
   device(path: string): void {
     if (this.#folders.has(path)) throw this.#isBoth(path);
+    if (this.#linkedTo.has(path)) throw this.#isReplaced(path);
     this.#enterParents(path);
     this.devicesLeftOut++;
     this.#remember(path);
@@ -139,6 +144,7 @@ export class LayerRecorder {
   /** The folders above it are made when the link is: the layer's tree does not have them for its sake. */
   lowerLink(path: string, target: string): void {
     if (this.#folders.has(path)) throw this.#isBoth(path);
+    if (this.#linkedTo.has(path)) throw this.#isReplaced(path);
     this.#remember(path);
     this.#lowerLinks.add(path);
     this.#devices.delete(path);
@@ -166,7 +172,8 @@ export class LayerRecorder {
 
   #enterFolder(path: string): void {
     if (this.#folders.has(path)) return;
-    if (this.#files.has(path) || this.#lowerLinks.has(path)) throw this.#isBoth(path);
+    if (this.#files.has(path) || this.#lowerLinks.has(path) || this.#devices.has(path))
+      throw this.#isBoth(path);
     this.#remember(path);
     this.#folders.add(path);
   }
@@ -177,6 +184,14 @@ export class LayerRecorder {
     throw new AtomicError(
       'limit-exceeded',
       `${this.#what} has names of folders and hard links of more than ${LAYER_NAMES_BYTES} bytes`,
+    );
+  }
+
+  /** The links would have to keep the file that was there first, and a tree has one file under one name. */
+  #isReplaced(path: string): AtomicError {
+    return new AtomicError(
+      'layer-invalid',
+      `${this.#what} has ${JSON.stringify(path)} twice, and hard links to the first`,
     );
   }
 
