@@ -5,7 +5,7 @@
  *
  * LAYER_STACKS is how many stacks are tried (for about a minute if not given), LAYER_SEED where chance begins.
  */
-import { rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -17,7 +17,15 @@ import type { BuiltImage, BuiltLayer, TarEntry } from '../fixtures/image-builder
 import { useTempFolder } from '../fixtures/temp-folder.ts';
 import { anyStack } from './layers-generator.ts';
 import { DIFFERENCES, LayerModel, Refusal, type Difference } from './layers-model.ts';
-import { checkOut, imageOf, importAll, importBlob, makeStore, unpackByUmoci } from './layers-setup.ts';
+import {
+  checkOut,
+  imageOf,
+  importAll,
+  importBlob,
+  makeStore,
+  UmociRefuses,
+  unpackByUmoci,
+} from './layers-setup.ts';
 import { describeTree } from './tree.ts';
 
 const folder = useTempFolder();
@@ -44,8 +52,9 @@ function modelled(stack: Stack, differences: readonly Difference[]): Outcome {
 function byUmoci(work: string, image: BuiltImage): Outcome {
   try {
     return describeTree(unpackByUmoci(work, image));
-  } catch {
-    return REFUSED;
+  } catch (error) {
+    if (error instanceof UmociRefuses) return REFUSED;
+    throw error;
   }
 }
 
@@ -79,7 +88,7 @@ test('generated stacks: what umoci unpacks is what we check out, but for the lis
   const store = await makeStore(folder());
   const counts = { stacks: 0, sameTree: 0, otherTree: 0, umociRefuses: 0, weRefuse: 0, bothRefuse: 0 };
   const property = fc.asyncProperty(anyStack, async (stack) => {
-    const work = join(folder(), 'work');
+    const work = mkdtempSync(join(folder(), 'work-'));
     const image = imageOf(stack);
     const theirs = byUmoci(work, image);
     const ours = await orRefused(importAll(store, image).then(() => checkOut(work, store, image)));

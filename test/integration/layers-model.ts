@@ -87,6 +87,7 @@ export class LayerModel {
       return;
     }
     const { whiteouts, own } = asSet(entries);
+    for (const folder of own) if (folder.entry.type === 'dir') this.#clearFor(folder);
     for (const whiteout of whiteouts) this.#applyEntry(whiteout);
     if (this.#has('whiteoutMakesFolder')) {
       for (const { path } of whiteouts) {
@@ -96,6 +97,15 @@ export class LayerModel {
       }
     }
     for (const entry of own) this.#applyEntry(entry);
+    if (this.#has('devicesLeftOut')) leaveOutDevices(this.#root);
+  }
+
+  /** A folder that the layer names takes the place of what is none, and whiteouts below it mean the new one. */
+  #clearFor({ path }: Applied): void {
+    const base = path.at(-1);
+    const parent = this.#at(this.#resolve(path.slice(0, -1)));
+    if (base === undefined || parent?.kind !== 'folder') return;
+    if (parent.children.get(base)?.kind !== 'folder') parent.children.delete(base);
   }
 
   /** A new layer, whose entries are added one by one. */
@@ -124,15 +134,15 @@ export class LayerModel {
     const there = this.#at(place);
     const parent = this.#makeFolder(directory);
     const keep = type === 'dir' && there?.kind === 'folder';
-    const isOther = there !== undefined && (type === 'dir') !== (there.kind === 'folder');
+    const isLeftOut = there?.kind === 'special' && this.#has('devicesLeftOut');
+    const isOther = there !== undefined && !isLeftOut && (type === 'dir') !== (there.kind === 'folder');
     if (isOther && this.#isUpper(place)) this.#clash(place);
     if (base === undefined && !keep) throw new Refusal('the root is no folder');
     if (!keep && base !== undefined) {
       // The target may be what makes room.
       const linked = type === 'hardlink' ? this.#linked(target, place) : undefined;
       parent.children.delete(base);
-      const made = linked ?? this.#make(entry, type, target);
-      if (made !== undefined) parent.children.set(base, made);
+      parent.children.set(base, linked ?? this.#make(entry, type, target));
     } else if (there?.kind === 'folder') {
       there.owner = this.#ownerOf(entry, 0o755);
     }
@@ -144,7 +154,7 @@ export class LayerModel {
     return this.#upper.has(place.join('/'));
   }
 
-  #make(entry: TarEntry, type: NonNullable<TarEntry['type']>, target: string): Node | undefined {
+  #make(entry: TarEntry, type: NonNullable<TarEntry['type']>, target: string): Node {
     switch (type) {
       case 'dir':
         return { kind: 'folder', owner: this.#ownerOf(entry, 0o755), children: new Map() };
@@ -157,7 +167,6 @@ export class LayerModel {
       case 'char':
       case 'block':
       case 'fifo':
-        if (this.#has('devicesLeftOut')) return undefined;
         return { kind: 'special', owner: this.#ownerOf(entry, 0o644), content: Buffer.alloc(0) };
       default:
         return {
@@ -232,7 +241,9 @@ export class LayerModel {
         here = next;
         continue;
       }
-      if (next !== undefined && this.#isUpper(path.slice(0, i + 1))) this.#clash(path.slice(0, i + 1));
+      const isLeftOut = next?.kind === 'special' && this.#has('devicesLeftOut');
+      if (next !== undefined && !isLeftOut && this.#isUpper(path.slice(0, i + 1)))
+        this.#clash(path.slice(0, i + 1));
       if (next !== undefined && !this.#has('parentsReplaceFiles')) throw new Refusal(`${name} is no folder`);
       const inherited = { ...NEW_FOLDER, mode: 0o2755, gid: here.owner.gid };
       const inherits = (here.owner.mode & 0o2000) !== 0 && !this.#has('parentsAreRoots');
@@ -287,6 +298,14 @@ export class LayerModel {
   }
 }
 
+/** They are there for the hard links of their own layer alone. */
+function leaveOutDevices({ children }: Folder): void {
+  for (const [name, child] of children) {
+    if (child.kind === 'special') children.delete(name);
+    else if (child.kind === 'folder') leaveOutDevices(child);
+  }
+}
+
 /** Whether a layer has a path both as a file or link and as a folder. */
 export function clashes(layer: readonly TarEntry[]): boolean {
   try {
@@ -298,16 +317,33 @@ export function clashes(layer: readonly TarEntry[]): boolean {
 }
 
 function refuseClashes(entries: readonly Applied[]): void {
+  const linkTargets = new Map<string, string>();
+  const linkedTo = new Set<string>();
+  const own = new Set<string>();
+  for (const { entry, path, target } of entries) {
+    const key = path.join('/');
+    const isLink = entry.type === 'hardlink';
+    const first = isLink ? (linkTargets.get(split(target).join('/')) ?? split(target).join('/')) : undefined;
+    const isNothing = first === key && own.has(key);
+    if (entry.type === 'dir' || path.at(-1)?.startsWith(WHITEOUT) === true || isNothing) continue;
+    if (linkedTo.has(key)) throw new Refusal(`${key} is replaced behind a hard link to it`);
+    linkTargets.delete(key);
+    own.delete(key);
+    if (first !== undefined && own.has(first)) {
+      linkTargets.set(key, first);
+      linkedTo.add(first);
+    }
+    const isLeftOut =
+      ['char', 'block', 'fifo'].includes(entry.type ?? '') || (isLink && !own.has(first ?? ''));
+    if (!isLeftOut) own.add(key);
+  }
   const folders = new Set<string>();
   const others = new Set<string>();
   for (const { entry, path } of entries) {
     for (let length = 1; length < path.length; length++) folders.add(path.slice(0, length).join('/'));
-    const isDevice = ['char', 'block', 'fifo'].includes(entry.type ?? '');
     const key = path.join('/');
-    // A device leaves nothing that a later folder could clash with.
-    if (isDevice && folders.has(key)) throw new Refusal(`${key} is a folder and a device`);
     if (entry.type === 'dir') folders.add(key);
-    else if (!isDevice && !isOdd(path.at(-1) ?? '')) others.add(key);
+    else if (!isOdd(path.at(-1) ?? '')) others.add(key);
     for (const other of others) if (folders.has(other)) throw new Refusal(`${other} is a folder and a file`);
   }
 }

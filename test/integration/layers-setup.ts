@@ -80,14 +80,21 @@ export async function checkOut(
   return tree;
 }
 
-/** The image as umoci unpacks it. @throws Error what umoci says, where it refuses */
+/** umoci does not take an image, with its reason. */
+export class UmociRefuses extends Error {}
+
+/** The image as umoci unpacks it. @throws UmociRefuses */
 export function unpackByUmoci(folder: string, image: BuiltImage): string {
   writeOciLayout(join(folder, 'layout'), [{ image, tag: 'v1' }]);
   const bundle = join(folder, 'bundle');
-  const { status, stderr } = spawnSync('umoci', ['unpack', '--image', `${folder}/layout:v1`, bundle], {
+  const { error, status, stderr } = spawnSync('umoci', ['unpack', '--image', `${folder}/layout:v1`, bundle], {
     encoding: 'utf8',
     env: { ...process.env, GOMAXPROCS: '2' },
   });
-  if (status !== 0) throw new Error(stderr.trim());
+  if (error !== undefined) throw error;
+  // What happens to umoci itself is no refusal.
+  if (status !== 0 && (!stderr.includes('unpack entry') || stderr.includes('no space left')))
+    throw new Error(`umoci: status ${status}, ${stderr.trim()}`);
+  if (status !== 0) throw new UmociRefuses(stderr.trim());
   return join(bundle, 'rootfs');
 }

@@ -3,6 +3,7 @@ import { existsSync, lstatSync, mkdirSync, readdirSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { hexOf } from '../../src/image/digest.ts';
+import { ATTACKS, climbTo } from '../fixtures/attacks.ts';
 import { useTempFolder } from '../fixtures/temp-folder.ts';
 import { sha256, type BuiltImage, type LayerSpec, type TarEntry } from '../fixtures/image-builder.ts';
 import { imageOf, unpackByUmoci, unpackByUs, type Entries } from './layers-setup.ts';
@@ -320,49 +321,13 @@ describe('where umoci differs', () => {
 });
 
 describe('a hostile layer cannot leave the tree', () => {
-  /** Each tries to write, replace, remove or own the canary beside the tree; `UP` leads there. */
-  const ATTACKS: Readonly<Record<string, (canary: string, up: string) => readonly Entries[]>> = {
-    'through a link to its folder': (canary) => [[link('d', canary)], [file('d/pwned')]],
-    'through a link to /': (canary) => [
-      [link('d', '/')],
-      [file(`d${canary}/pwned`), file(`d${canary}/file`, 'other')],
-    ],
-    'through a link that climbs': (_canary, up) => [
-      [link('d', up)],
-      [file('d/pwned'), file('d/file', 'other')],
-    ],
-    'through links in a chain': (canary) => [
-      [link('a', 'b/c'), dir('b'), link('b/c', canary)],
-      [file('a/pwned'), gone('a/file')],
-    ],
-    'by a whiteout below a link': (canary) => [[link('d', canary)], [gone('d/file'), gone('d/folder')]],
-    'by an opaque marker below a link': (canary) => [[link('d', canary)], [opaque('d'), opaque('d/folder')]],
-    'by a folder’s owner': (canary) => [
-      [link('d', canary)],
-      [dir('d/folder', { mode: 0o777, uid: 9 }), file('d/folder/x')],
-    ],
-    'by a file in place of a folder': (canary) => [[link('d', canary)], [file('d/folder', 'file')]],
-    'by a hard link to it': (canary) => [
-      [link('d', canary)],
-      [hard('stolen', 'd/file'), hard(`d/pwned`, 'x'), file('x')],
-    ],
-    'by names with dots': (canary, up) => [
-      [file(`${up}/pwned`), file(`x/${up}/file`, 'other'), file(`${canary}/folder/inside`, 'x')],
-    ],
-    'by a name of a whiteout with dots': (_canary, up) => [
-      [file('x')],
-      [file('.wh...'), file(`${up}/.wh.file`)],
-    ],
-  };
-
   test.each(Object.entries(ATTACKS))('%s', async (_name, attack) => {
     const canary = join(folder(), 'canary');
     mkdirSync(join(canary, 'folder'), { recursive: true });
     writeFileSync(join(canary, 'file'), 'alive');
     writeFileSync(join(canary, 'folder/inside'), 'alive');
     const before = describeTree(canary);
-    const up = `${'../'.repeat(12)}${canary.slice(1)}`;
-    const image = imageOf(attack(canary, up));
+    const image = imageOf(attack(canary, climbTo(canary)));
     // An attack may be refused; what counts is the canary.
     const tree = await unpackByUs(folder(), image).catch(() => undefined);
     expect(describeTree(canary)).toEqual(before);
