@@ -9,8 +9,8 @@ import { formatSize } from './format-size.ts';
 
 export interface Check {
   readonly name: string;
-  /** `problem`: an install would fail. */
-  readonly status: 'ok' | 'warning' | 'problem';
+  /** `problem`: an install would fail. `drift`: a container is not what was recorded of it. */
+  readonly status: 'ok' | 'warning' | 'problem' | 'drift';
   readonly found: string;
   /** What to do; empty when there is nothing. */
   readonly advice: string;
@@ -36,9 +36,10 @@ export async function diagnose(app: App, facts: HostFacts): Promise<Check[]> {
     await checkProgram(app, facts, 'flock', 'util-linux'),
     await checkZstd(app, facts),
     checkFilesystem(facts),
-    checkSpace(facts),
+    await checkSpace(app, facts),
     await checkRepository(app, facts),
     checkCgroup(facts),
+    checkSubordinateIds(app, facts),
     ok('selinux', facts.system.selinux),
     checkMemory(facts),
     ok('system', `${facts.system.os}, Linux ${facts.system.kernel}`),
@@ -146,12 +147,59 @@ function checkFilesystem({ checkouts, repository, sameFilesystem }: HostFacts): 
   );
 }
 
-function checkSpace({ repository: { path, freeBytes } }: HostFacts): Check {
+async function checkSpace(app: App, { repository }: HostFacts): Promise<Check> {
+  const { path, freeBytes } = repository;
   if (freeBytes === undefined) return mayNotLook('space', path);
-  const found = `${formatSize(freeBytes)} free at ${path}`;
-  if (freeBytes >= SPACE_ADVISED) return ok('space', found);
+  const reserve = readReserve(await readRepositoryConfig(app, path), repository.sizeBytes);
+  const kept =
+    reserve.bytes > 0 ? `, of which the repo leaves ${formatSize(reserve.bytes)} (${reserve.by})` : '';
+  const found = `${formatSize(freeBytes)} free at ${path}${kept}`;
+  const usable = freeBytes - reserve.bytes;
+  if (usable >= SPACE_ADVISED) return ok('space', found);
   const advice = 'Free some: remove containers and images that are not used.';
-  return freeBytes < SPACE_NEEDED ? problem('space', found, advice) : warning('space', found, advice);
+  return usable < SPACE_NEEDED ? problem('space', found, advice) : warning('space', found, advice);
+}
+
+interface Reserve {
+  readonly bytes: number;
+  /** The setting that says so. */
+  readonly by: string;
+}
+
+/** What ostree leaves free: ostree.repo-config(5). A size goes before a percentage, which is 3 when nothing is said. */
+export function readReserve(config: string, sizeBytes: number | undefined): Reserve {
+  const size = /^min-free-space-size\s*=\s*(\d+)\s*([MGT])B\s*$/m.exec(config);
+  if (size !== null) {
+    const unit = { M: 1, G: 1024, T: 1024 * 1024 }[size[2] as 'M' | 'G' | 'T'] * 1024 * 1024;
+    return { bytes: Number(size[1]) * unit, by: 'min-free-space-size' };
+  }
+  const percent = Number(/^min-free-space-percent\s*=\s*(\d{1,2})\s*$/m.exec(config)?.[1] ?? 3);
+  const bytes = Math.floor(((sizeBytes ?? 0) * percent) / 100);
+  return { bytes, by: `min-free-space-percent ${percent}` };
+}
+
+/** Empty when there is none yet, or we may not look: that is for another check to tell. */
+async function readRepositoryConfig(app: App, path: string): Promise<string> {
+  try {
+    return (await app.files.readIfExists(join(path, 'config'), CONFIG_FILE_BYTES))?.toString('utf8') ?? '';
+  } catch (error) {
+    if (isAtomicError(error)) return '';
+    throw error;
+  }
+}
+
+/** Containers of root need none; those of other users are mapped into such ranges: subuid(5). */
+function checkSubordinateIds(app: App, { subordinateIds: { user, uids, gids } }: HostFacts): Check {
+  const name = 'subuid';
+  const own = (ranges: HostFacts['subordinateIds']['uids']): number =>
+    ranges.filter(({ owner }) => owner === user || owner === String(app.identity.uid)).length;
+  const found = `${uids.length} ranges in /etc/subuid, ${gids.length} in /etc/subgid`;
+  if (app.identity.uid === 0 || (own(uids) > 0 && own(gids) > 0)) return ok(name, found);
+  return warning(
+    name,
+    `${user} has ${own(uids)} ranges in /etc/subuid and ${own(gids)} in /etc/subgid`,
+    `Containers of a user need one in each: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${user}.`,
+  );
 }
 
 async function checkRepository(app: App, { repository: { path } }: HostFacts): Promise<Check> {

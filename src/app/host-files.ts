@@ -1,6 +1,6 @@
 /** The host files of deployments: what container/host-files.ts plans, with this host looked at. */
 import { isUtf8 } from 'node:buffer';
-import { join } from 'node:path';
+import { join, posix } from 'node:path';
 import { AtomicError } from '../errors.ts';
 import { readExports, type Exports } from '../container/exports.ts';
 import { planHostFileRemoval, planHostFiles, type PlannedHostFile } from '../container/host-files.ts';
@@ -93,10 +93,24 @@ export async function hostFilesOfDeployment(
       hint: 'Install the earlier image again under this name instead.',
     });
   }
+  return hostFilesOfTree(app, { rootfs, place: rootfs }, info, removal.paths);
+}
+
+/**
+ * The host files of a deployment, made from a tree of its image and its values.
+ * @param place where the tree will stand when they are made
+ * @param leaving paths that what stands there now is to leave
+ */
+export async function hostFilesOfTree(
+  app: App,
+  { rootfs, place }: { readonly rootfs: string; readonly place: string },
+  info: ContainerInfo,
+  leaving: readonly string[],
+): Promise<readonly HostFile[]> {
   const exports = await readExports(rootfs);
-  const tree = { rootfs, place: rootfs, exports, values: info.values, previous: undefined };
-  const owned = new Set(info.installedFiles);
-  return (await planTree(app, tree, removal.paths)).files.filter((file) => owned.has(file.path));
+  const tree = { rootfs, place, exports, values: info.values, previous: undefined };
+  const owned = new Set(info.installedFiles.map((path) => posix.normalize(path)));
+  return (await planTree(app, tree, leaving)).files.filter((file) => owned.has(file.path));
 }
 
 function planTree(

@@ -98,7 +98,7 @@ async function install(
 
 async function stage(
   app: App,
-  { set, health }: InstallRequest,
+  { set, health, start }: InstallRequest,
   runtime: Runtime,
   name: ContainerName,
   { image, release }: HeldImage,
@@ -106,8 +106,9 @@ async function stage(
   try {
     app.report({ event: 'step', text: `Extracting to ${deploymentPath(app, name, 0)}` });
     const once = await isRunOnce(app, image);
-    const previous = undefined;
-    const staged = await stageDeployment(app, { name, slot: 0, image, runtime, set, health, previous });
+    const wanted = { enabled: true, started: start };
+    const request = { name, slot: 0, image, runtime, set, health, previous: undefined, wanted } as const;
+    const staged = await stageDeployment(app, request);
     return { staged, once };
   } finally {
     await release();

@@ -64,6 +64,15 @@ export function trashPath(app: App, name: ContainerName, what: string): string {
   return join(trashFolder(app), `${name}.${what}`);
 }
 
+/** Trees that deployments are compared with, one a process: see drift/scratch.ts. */
+export function verifyFolder(app: App): string {
+  return ownFolder(app, 'verify');
+}
+
+export function verifyLockPath(app: App): string {
+  return join(lockFolder(app), 'verify');
+}
+
 export function containerLockPath(app: App, name: ContainerName): string {
   return join(lockFolder(app), `container-${name}`);
 }

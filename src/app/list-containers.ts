@@ -153,7 +153,7 @@ async function describe(
 }
 
 /** A report that cannot be read is told of; the container is listed all the same. */
-async function readFailedUpdate(app: App, name: ContainerName): Promise<FailedUpdate | undefined> {
+export async function readFailedUpdate(app: App, name: ContainerName): Promise<FailedUpdate | undefined> {
   try {
     return await readFailed(app, name);
   } catch (error) {

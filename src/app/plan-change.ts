@@ -81,11 +81,13 @@ export function planInstall(places: Places, next: HostSide, options: InstallOpti
   ];
 }
 
-function enable(places: Places): Step {
+/** By the unit that stands there. */
+export function enable(places: Places): Step {
   return { kind: 'enable', unit: places.name, folder: dirname(places.unit) };
 }
 
-function start(name: ContainerName, ours: boolean, { settleMs, runtime, check }: Settling): Step[] {
+/** `ours`: what the runtime has of that name goes first. */
+export function start(name: ContainerName, ours: boolean, { settleMs, runtime, check }: Settling): Step[] {
   const health =
     runtime === undefined || check === undefined || check.command.length === 0
       ? {}

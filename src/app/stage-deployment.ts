@@ -2,7 +2,7 @@
  * Makes a deployment next to its place: the image's tree and the files rendered for it. Nothing of the host knows of it
  * yet; a plan puts it in place, or it is thrown away.
  */
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { readExports, type Exports } from '../container/exports.ts';
 import { readImageFacts } from '../container/image-facts.ts';
@@ -32,7 +32,12 @@ export interface StageRequest {
   readonly health: HealthOption | undefined;
   /** The deployment that this one follows; undefined for a first installation. */
   readonly previous: Deployment | undefined;
+  /** What its service is to be, for `info` to keep. */
+  readonly wanted: WantedState;
 }
+
+/** Whether a service is to be enabled and started; undefined where that is not known. */
+export type WantedState = Pick<ContainerInfo, 'enabled' | 'started'>;
 
 export interface StagedDeployment {
   readonly name: ContainerName;
@@ -172,7 +177,7 @@ export function displayName({ name }: StoredImage): string {
 }
 
 function describe(
-  { image, runtime }: StageRequest,
+  { image, runtime, wanted }: StageRequest,
   rendered: RenderedDeployment,
   exports: Exports,
   hostFiles: PlannedHostFiles,
@@ -196,5 +201,12 @@ function describe(
     valueSources: rendered.sources,
     source: image.source,
     manifestDigest: image.digest,
+    filesChecksum: Object.fromEntries(rendered.files.map(({ path, content }) => [path, sha256(content)])),
+    enabled: rendered.hasService ? wanted.enabled : undefined,
+    started: rendered.hasService ? wanted.started : undefined,
   };
+}
+
+function sha256(content: string): string {
+  return createHash('sha256').update(content).digest('hex');
 }

@@ -21,6 +21,7 @@ import {
   type RegistryAccess,
 } from './pull-image.ts';
 import { displayName, stageDeployment } from './stage-deployment.ts';
+import { readWanted } from './drift/wanted.ts';
 
 export interface UpdateRequest {
   readonly name: ContainerName;
@@ -120,7 +121,17 @@ async function switchTo(
   const slot = otherSlot(current.slot);
   await requirePlace(app, name, slot);
   app.report({ event: 'step', text: `Extracting to ${deploymentPath(app, name, slot)}` });
-  const staged = await stageDeployment(app, { name, slot, image, runtime, set, health, previous: current });
+  const wanted = await readWanted(app, container);
+  const staged = await stageDeployment(app, {
+    name,
+    slot,
+    image,
+    runtime,
+    set,
+    health,
+    previous: current,
+    wanted,
+  });
   await release();
   try {
     await checkStagedUnit(app, staged);

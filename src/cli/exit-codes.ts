@@ -6,6 +6,7 @@ export const EXIT = {
   failed: 1,
   usage: 2,
   updateFailed: 4,
+  drift: 5,
   interrupted: 130,
   terminated: 143,
 } as const;

@@ -59,6 +59,7 @@ export function buildProgram(version: string, exit: (code: number) => void): Com
       exit((await run(context, ...(given.slice(0, -1) as never[]))) ?? EXIT.ok);
     };
   addContainerCommands(program, act);
+  addStatus(program, act);
   addImageCommands(program, act);
   addRepair(program, act);
   for (const command of allCommands(program)) tellUsage(command);
@@ -127,12 +128,24 @@ function addContainerCommands(program: Command, act: Act): void {
 }
 
 function addRepair(program: Command, act: Act): void {
-  program
+  const repair = program
     .command('repair [name]')
     .description(
-      'end what was cut off: undo a change that died with its process, or finish it, and remove what it left',
+      'end what was cut off: undo a change that died with its process, or finish it, and remove what it left; then make the container that is named what was recorded of it: see status',
     )
-    .action(act(async () => (await import('./commands/repair.ts')).runRepair));
+    .option('--dry-run', 'print what would be done about what is not as it was recorded');
+  addSettle(addRegistryOptions(repair)).action(
+    act(async () => (await import('./commands/repair.ts')).runRepair),
+  );
+}
+
+function addStatus(program: Command, act: Act): void {
+  program
+    .command('status <name>')
+    .description('tell what a system container is, and what of it is not as it was installed (exit status 5)')
+    .option('--no-rootfs', 'leave out its tree, every file of which is read')
+    .option('--json', 'print JSON')
+    .action(act(async () => (await import('./commands/status.ts')).runStatus));
 }
 
 function addImageCommands(program: Command, act: Act): void {
@@ -182,7 +195,10 @@ function addImageCommands(program: Command, act: Act): void {
     .action(act(async () => (await import('./commands/images-delete.ts')).runImagesDelete));
   program
     .command('doctor')
-    .description('check what this host has: tools, file systems, cgroups, space')
+    .description(
+      'check what this host has (tools, file systems, cgroups, space) and whether its containers are as installed',
+    )
+    .option('--no-rootfs', 'leave out the containers’ trees, every file of which is read')
     .option('--json', 'print JSON')
     .action(act(async () => (await import('./commands/doctor.ts')).runDoctor));
 }

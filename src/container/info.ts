@@ -42,6 +42,11 @@ export interface ContainerInfo {
   readonly manifestDigest: string | undefined;
   /** What its service has to pass to count as started. */
   readonly healthCheck: ChosenCheck | undefined;
+  /** sha256 of config.json, the unit and the tmpfiles configuration as they were rendered, by their names here. */
+  readonly filesChecksum: Readonly<Record<string, string>> | undefined;
+  /** Whether its service was enabled and started by whoever installed it; undefined where that is not known. */
+  readonly enabled: boolean | undefined;
+  readonly started: boolean | undefined;
 }
 
 const SOURCES: ReadonlySet<unknown> = new Set<ValueSource>([
@@ -90,6 +95,9 @@ export function parseInfo(text: string, path: string): ContainerInfo {
     source: textOf(document, 'source'),
     manifestDigest: textOf(document, 'manifest-digest'),
     healthCheck: readHealthCheck(document['health-check']),
+    filesChecksum: map('files-checksum'),
+    enabled: knownFlagOf(document, 'enabled'),
+    started: knownFlagOf(document, 'started'),
   };
 }
 
@@ -115,6 +123,9 @@ export function formatInfo(info: ContainerInfo): string {
     source: info.source,
     'manifest-digest': info.manifestDigest,
     'health-check': formatHealthCheck(info.healthCheck),
+    'files-checksum': info.filesChecksum,
+    enabled: info.enabled,
+    started: info.started,
   };
   return `${formatExactJson(document)}\n`;
 }
@@ -146,6 +157,10 @@ function textOf(document: JsonRecord, key: string): string | undefined {
 }
 
 function flagOf(document: JsonRecord, key: string, otherwise: boolean): boolean {
+  return knownFlagOf(document, key) ?? otherwise;
+}
+
+function knownFlagOf(document: JsonRecord, key: string): boolean | undefined {
   const value = document[key];
-  return typeof value === 'boolean' ? value : otherwise;
+  return typeof value === 'boolean' ? value : undefined;
 }

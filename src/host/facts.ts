@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
 import { isAtomicError } from '../errors.ts';
-import type { Exec, HostFacts, HostFiles, HostPaths, PlaceFacts, ToolFacts } from './ports.ts';
+import type { Exec, HostFacts, HostFiles, HostPaths, IdRange, PlaceFacts, ToolFacts } from './ports.ts';
 
 const TOOLS = ['ostree', 'runc', 'crun', 'systemctl', 'flock', 'zstd', 'rpmbuild'];
 /** systeminformation runs shells: they get this PATH and no other. */
@@ -22,7 +23,8 @@ export async function gatherFacts(
   const place = async (path: string): Promise<PlaceFacts> => ({
     path,
     exists: await unlessForbidden(() => files.exists(path)),
-    filesystem: filesystemOf(path, mounts),
+    filesystem: mountOf(path, mounts)?.type,
+    sizeBytes: mountOf(path, mounts)?.size,
     freeBytes: await unlessForbidden(() => files.freeBytes(path)),
   });
   return {
@@ -31,6 +33,11 @@ export async function gatherFacts(
     checkouts: await place(paths.checkouts),
     repository: await place(paths.repository),
     sameFilesystem: await unlessForbidden(() => files.sameFilesystem(paths.checkouts, paths.repository)),
+    subordinateIds: {
+      user: userInfo().username,
+      uids: await readIdRanges('/etc/subuid'),
+      gids: await readIdRanges('/etc/subgid'),
+    },
   };
 }
 
@@ -46,12 +53,28 @@ async function unlessForbidden<T>(look: () => Promise<T>): Promise<T | undefined
 export interface Mount {
   readonly mount: string;
   readonly type: string;
+  /** Bytes in all. */
+  readonly size: number;
 }
 
-/** The type of the file system that a path stands on: the mount point that is the longest part of it. */
-export function filesystemOf(path: string, mounts: readonly Mount[]): string | undefined {
+/** The file system that a path stands on: the mount point that is the longest part of it. */
+export function mountOf(path: string, mounts: readonly Mount[]): Mount | undefined {
   const above = mounts.filter(({ mount }) => mount === '/' || path === mount || path.startsWith(`${mount}/`));
-  return above.sort((a, b) => b.mount.length - a.mount.length)[0]?.type;
+  return above.sort((a, b) => b.mount.length - a.mount.length)[0];
+}
+
+/** The lines `OWNER:START:COUNT` of a file; none where there is no such file, and no lines that are something else. */
+async function readIdRanges(path: string): Promise<IdRange[]> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  return parseIdRanges(text);
+}
+
+export function parseIdRanges(text: string): IdRange[] {
+  return [...text.matchAll(/^([^:#\s]+):(\d{1,10}):(\d{1,10})$/gm)].map(([, owner = '', start, count]) => ({
+    owner,
+    start: Number(start),
+    count: Number(count),
+  }));
 }
 
 /** The first thing in a program's `--version` that looks like a version, with a dot where there is one. */

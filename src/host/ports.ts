@@ -221,6 +221,20 @@ export interface HostFacts {
   readonly repository: PlaceFacts;
   /** Whether the repo's files can be linked into checkouts; undefined where we may not look. */
   readonly sameFilesystem: boolean | undefined;
+  /** Who may map ids into which ranges: subuid(5), subgid(5). */
+  readonly subordinateIds: {
+    /** Whom we run as. */
+    readonly user: string;
+    readonly uids: readonly IdRange[];
+    readonly gids: readonly IdRange[];
+  };
+}
+
+export interface IdRange {
+  /** A user's name or number. */
+  readonly owner: string;
+  readonly start: number;
+  readonly count: number;
 }
 
 export interface ToolFacts {
@@ -235,5 +249,7 @@ export interface PlaceFacts {
   readonly exists: boolean | undefined;
   /** ext4, xfs, overlay… */
   readonly filesystem: string | undefined;
+  /** Of its file system, in all. */
+  readonly sizeBytes: number | undefined;
   readonly freeBytes: number | undefined;
 }

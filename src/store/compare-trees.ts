@@ -58,7 +58,11 @@ export async function compareTrees(
         if (is === undefined) continue;
         const target = is.isSymbolicLink() ? readLink(`${actual}/${path}`) : undefined;
         if (!isExpected(path, is, target)) {
-          differences.push({ path, kind: 'added', found: `${describeKind(is)} that the image does not have` });
+          differences.push({
+            path,
+            kind: 'added',
+            found: `${describeKind(is)} that the image does not have`,
+          });
         } else if (is.isDirectory()) folders.push(path);
         continue;
       }

@@ -5,7 +5,7 @@
 import type { Exec } from '../host/ports.ts';
 import { AtomicError } from '../errors.ts';
 import { parseImageConfig, type ImageConfig } from '../image/config.ts';
-import { isDigest, type Digest } from '../image/digest.ts';
+import { hexOf, isDigest, type Digest } from '../image/digest.ts';
 import { parseManifest, type ImageManifest } from '../image/manifest.ts';
 import { createTar } from '../stream/tar/create.ts';
 import { importLayer, type ImportedLayer, type LayerToImport } from './import-layer.ts';
@@ -112,6 +112,33 @@ export class ImageStore {
         hint: `Give more of it, or a name: ${matches.map((image) => image.name).join(', ')}.`,
       },
     );
+  }
+
+  /**
+   * The image that a deployment was made from, by its ostree commit, else by its digest: its name may stand for another
+   * one by now. Undefined when the store has it no more, or not all of its layers.
+   * @param revision hex of the manifest's digest
+   */
+  async findRecorded(
+    name: string,
+    commit: string | undefined,
+    revision: string | undefined,
+  ): Promise<StoredImage | undefined> {
+    for (const image of await this.#candidates(name, commit)) {
+      if (revision !== undefined && hexOf(image.digest) !== revision) continue;
+      const refs = image.manifest.layers.map(({ digest }) => this.repository.resolveRef(blobRef(digest)));
+      if (!(await Promise.all(refs)).includes(undefined)) return image;
+    }
+    return undefined;
+  }
+
+  async #candidates(name: string, commit: string | undefined): Promise<StoredImage[]> {
+    const recorded =
+      commit === undefined || (await this.repository.readCommitTime(commit)) === undefined
+        ? undefined
+        : await this.#readImage(withTag(name), await this.repository.readCommit(commit));
+    // Images that cannot be read are of no use here, and no reason to fail.
+    return [...(recorded === undefined ? [] : [recorded]), ...(await this.list(() => undefined))];
   }
 
   /**

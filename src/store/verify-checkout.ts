@@ -47,7 +47,10 @@ export async function verifyCheckout(
 ): Promise<VerifiedTree> {
   const { path } = repository;
   if (layers === undefined) {
-    return { findings: [], damaged: await findDamagedObjects(exec, path, [tree], { emptied: false, signal }) };
+    return {
+      findings: [],
+      damaged: await findDamagedObjects(exec, path, [tree], { emptied: false, signal }),
+    };
   }
   const fresh = join(scratch, 'rootfs');
   await checkoutLayers(exec, repository, layers, fresh, { scratch });

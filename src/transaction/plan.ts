@@ -23,6 +23,8 @@ export type Step =
   | { readonly kind: 'place-deployment'; readonly from: string; readonly to: string }
   /** Something leaves its place, and is deleted once the transaction has ended well. Both paths on one file system. */
   | { readonly kind: 'set-aside'; readonly path: string; readonly to: string }
+  /** Somebody's version of something leaves its place, and stays. Both paths in one folder. */
+  | { readonly kind: 'keep-aside'; readonly path: string; readonly to: string }
   /** A file where none may be. */
   | { readonly kind: 'create-file'; readonly path: string; readonly mode: number; readonly content: string }
   /** What was there keeps its inode, as `aside` on the same file system, until the transaction has ended well. */
@@ -111,6 +113,8 @@ export function describeStep(step: Step): string {
       return `place the deployment ${step.to}`;
     case 'set-aside':
       return `remove ${step.path}`;
+    case 'keep-aside':
+      return `keep ${step.path} as ${step.to}`;
     case 'create-file':
     case 'replace-file':
       return `write ${step.path}`;
@@ -141,6 +145,8 @@ export function announceStep(step: Step): string | undefined {
   switch (step.kind) {
     case 'create-host-file':
       return `Created file ${step.file.path}`;
+    case 'keep-aside':
+      return `Kept ${step.path} as ${step.to}`;
     case 'daemon-reload':
       return 'systemctl daemon-reload';
     case 'create-tmpfiles':

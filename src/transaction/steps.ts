@@ -19,6 +19,7 @@ const HANDLERS: { readonly [K in Step['kind']]: Of<K> } = {
   'keep-failed': keepFailed,
   'place-deployment': files.placeDeployment,
   'set-aside': files.setAside,
+  'keep-aside': files.keepAside,
   'create-file': files.createFile,
   'replace-file': files.replaceFile,
   'create-host-file': files.createHostFile,

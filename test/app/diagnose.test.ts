@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { diagnose, type Check } from '../../src/app/diagnose.ts';
+import { diagnose, readReserve, type Check } from '../../src/app/diagnose.ts';
 import type { App } from '../../src/app/context.ts';
 import { AtomicError } from '../../src/errors.ts';
 import type { HostFacts } from '../../src/host/ports.ts';
@@ -22,8 +22,10 @@ const SYSTEM: HostFacts['system'] = {
   selinux: 'enforcing',
 };
 
+const IDS = { owner: 'root', start: 100_000, count: 65_536 };
+
 function factsOf(app: App, changes: Partial<HostFacts> = {}): HostFacts {
-  const place = { exists: true, filesystem: 'ext4', freeBytes: 84_400_000_000 };
+  const place = { exists: true, filesystem: 'ext4', sizeBytes: 250_000_000_000, freeBytes: 84_400_000_000 };
   return {
     system: SYSTEM,
     tools: [
@@ -33,6 +35,7 @@ function factsOf(app: App, changes: Partial<HostFacts> = {}): HostFacts {
     checkouts: { ...place, path: app.paths.checkouts },
     repository: { ...place, path: app.paths.repository },
     sameFilesystem: true,
+    subordinateIds: { user: 'root', uids: [IDS], gids: [IDS] },
     ...changes,
   };
 }
@@ -81,9 +84,10 @@ describe('the diagnosis of a host', () => {
       'ok flock: flock',
       expect.stringMatching(/^ok zstd: /),
       'ok file-system: checkouts and repo on one ext4',
-      `ok space: 84.4 GB free at ${host.app.paths.repository}`,
+      `ok space: 84.4 GB free at ${host.app.paths.repository}, of which the repo leaves 7.5 GB (min-free-space-percent 3)`,
       `ok repo: ${host.app.paths.repository} is not there yet; the first pull makes it`,
       'ok cgroup: version 2',
+      'ok subuid: 1 ranges in /etc/subuid, 1 in /etc/subgid',
       'ok selinux: enforcing',
       'ok memory: 4.0 GB available of 8.0 GB',
       'ok system: Debian GNU/Linux 12, Linux 6.1.0',
@@ -186,8 +190,51 @@ describe('the diagnosis of a host', () => {
     [99_999_999, 'problem'],
   ])('takes %i free bytes for %s', async (freeBytes, status) => {
     const host = createHost();
-    const repository = { ...factsOf(host.app).repository, freeBytes };
+    const repository = { ...factsOf(host.app).repository, sizeBytes: undefined, freeBytes };
     expect((await check('space', host, { repository }))?.status).toBe(status);
+  });
+
+  it('counts as space only what the repo does not leave free', async () => {
+    const host = createHost();
+    const repository = { ...factsOf(host.app).repository, freeBytes: 9_000_000_000 };
+    expect(await check('space', host, { repository })).toMatchObject({ status: 'warning' });
+    mkdirSync(host.app.paths.repository);
+    writeFileSync(
+      join(host.app.paths.repository, 'config'),
+      '[core]\nmode=bare\nmin-free-space-size=500MB\n',
+    );
+    expect(await check('space', host, { repository })).toMatchObject({
+      status: 'ok',
+      found: `9.0 GB free at ${repository.path}, of which the repo leaves 524.29 MB (min-free-space-size)`,
+    });
+  });
+
+  it.each([
+    ['', 1000, 30],
+    ['min-free-space-percent=10', 1000, 100],
+    ['min-free-space-percent=0', 1000, 0],
+    ['min-free-space-percent=50\nmin-free-space-size=1GB', 1000, 1024 ** 3],
+    ['', undefined, 0],
+  ])('reads in the configuration %j what the repo leaves free of %s bytes', (config, size, bytes) => {
+    expect(readReserve(config, size).bytes).toBe(bytes);
+  });
+
+  it('misses ranges of ids for a user that is not root', async () => {
+    const host = createHost();
+    const range = { owner: 'alice', start: 100_000, count: 65_536 };
+    const user = { ...host, app: { ...host.app, identity: { ...host.app.identity, uid: 1000 } } };
+    const judge = async (gids: (typeof range)[]): Promise<Check | undefined> =>
+      (
+        await diagnose(
+          user.app,
+          factsOf(user.app, { subordinateIds: { user: 'alice', uids: [range], gids } }),
+        )
+      ).find(({ name }) => name === 'subuid');
+    expect(await judge([{ ...range, owner: '1000' }])).toMatchObject({ status: 'ok' });
+    expect(await judge([{ ...range, owner: 'bob' }])).toMatchObject({
+      status: 'warning',
+      found: 'alice has 1 ranges in /etc/subuid and 0 in /etc/subgid',
+    });
   });
 
   it.each([

@@ -22,6 +22,9 @@ const info: ContainerInfo = {
   source: 'docker://docker.io/hello',
   manifestDigest: 'sha256:a343',
   healthCheck: undefined,
+  filesChecksum: { 'config.json': '0a1b', 'hello.service': '2c3d' },
+  enabled: true,
+  started: false,
 };
 
 /** An info as atomic wrote it: every key of its own and none of ours. */
@@ -56,6 +59,9 @@ const withoutOurs: ContainerInfo = {
   valueSources: undefined,
   source: undefined,
   manifestDigest: undefined,
+  filesChecksum: undefined,
+  enabled: undefined,
+  started: undefined,
 };
 
 describe('formatInfo', () => {
@@ -65,11 +71,14 @@ describe('formatInfo', () => {
 
   it('adds our keys behind atomic’s', () => {
     const document: object = JSON.parse(formatInfo(info));
-    expect(Object.keys(document).slice(-4)).toEqual([
+    expect(Object.keys(document).slice(-7)).toEqual([
       'runtime',
       'value-sources',
       'source',
       'manifest-digest',
+      'files-checksum',
+      'enabled',
+      'started',
     ]);
   });
 

@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { createExec } from '../../src/host/exec.ts';
-import { filesystemOf, findVersion, gatherFacts } from '../../src/host/facts.ts';
+import { findVersion, gatherFacts, mountOf, parseIdRanges } from '../../src/host/facts.ts';
 import { createFiles } from '../../src/host/files.ts';
 
 describe('facts of the host', () => {
@@ -35,13 +35,21 @@ describe('facts of the host', () => {
 
   it('find the file system of a path by its longest mount point', () => {
     const mounts = [
-      { mount: '/', type: 'ext4' },
-      { mount: '/var', type: 'xfs' },
-      { mount: '/var/lib/containers', type: 'btrfs' },
+      { mount: '/', type: 'ext4', size: 1 },
+      { mount: '/var', type: 'xfs', size: 2 },
+      { mount: '/var/lib/containers', type: 'btrfs', size: 3 },
     ];
-    expect(filesystemOf('/var/lib/containers/atomic', mounts)).toBe('btrfs');
-    expect(filesystemOf('/var/lib/containersX', mounts)).toBe('xfs');
-    expect(filesystemOf('/variable', mounts)).toBe('ext4');
-    expect(filesystemOf('/x', [])).toBeUndefined();
+    expect(mountOf('/var/lib/containers/atomic', mounts)).toEqual(mounts[2]);
+    expect(mountOf('/var/lib/containersX', mounts)).toEqual(mounts[1]);
+    expect(mountOf('/variable', mounts)).toEqual(mounts[0]);
+    expect(mountOf('/x', [])).toBeUndefined();
+  });
+
+  it('read the ranges of subuid and subgid, and pass over what is none', () => {
+    const text = '# none\nalice:100000:65536\n1001:165536:1000\nbob:x:1\nbob:1\n:1:1\n';
+    expect(parseIdRanges(text)).toEqual([
+      { owner: 'alice', start: 100_000, count: 65_536 },
+      { owner: '1001', start: 165_536, count: 1000 },
+    ]);
   });
 });

@@ -75,7 +75,8 @@ async function verify(runtime: RuntimeEntries = NOTHING, gone = false): Promise<
   }
 }
 
-const listed = ({ findings }: VerifiedTree): string[] => findings.map(({ path, found }) => `${path}: ${found}`);
+const listed = ({ findings }: VerifiedTree): string[] =>
+  findings.map(({ path, found }) => `${path}: ${found}`);
 
 /** Breaks the link to the repo's object first, as an editor does. */
 function replace(path: string, content: string, mode = 0o644): void {
@@ -99,7 +100,9 @@ describe('the checksum of a file', () => {
     for (const name of readdirSync(samples)) {
       const path = join(samples, name);
       const ours = await fileObjectChecksum(bytePath(path), lstatSync(path));
-      expect(`${name} ${ours}`).toBe(`${name} ${execFileSync('ostree', ['checksum', path], { encoding: 'utf8' }).trim()}`);
+      expect(`${name} ${ours}`).toBe(
+        `${name} ${execFileSync('ostree', ['checksum', path], { encoding: 'utf8' }).trim()}`,
+      );
     }
   });
 
@@ -174,7 +177,11 @@ describe('a checkout', () => {
     ['given another mode', (path: string) => chmodSync(path, 0o777), 'usr/lib/a'],
     ['given another owner', (path: string) => chownSync(path, 1, 2), 'etc/conf'],
     ['written to where it has xattrs', (path: string) => writeFileSync(path, 'PING'), 'bin/ping'],
-    ['robbed of its xattrs', (path: string) => execFileSync('setfattr', ['-x', 'security.capability', path]), 'bin/ping'],
+    [
+      'robbed of its xattrs',
+      (path: string) => execFileSync('setfattr', ['-x', 'security.capability', path]),
+      'bin/ping',
+    ],
     ['a link that was given another owner', (path: string) => lchownSync(path, 1, 2), 'lib'],
   ])('is damaged with the repo when a file is %s in place', async (_how, damage, path) => {
     const before = execFileSync('ostree', ['checksum', at(path)], { encoding: 'utf8' }).trim();
@@ -196,16 +203,41 @@ describe('a checkout', () => {
   });
 
   test('may have the labels of SELinux, which need no program for each file', async () => {
-    const label = 'system_u:object_r:container_file_t:s0';
-    const file = at('usr/lib/a');
-    execFileSync('setfattr', ['-n', 'security.selinux', '-v', `${label}`, file]);
-    const labelled = [{ name: 'security.selinux', value: Buffer.from(label) }];
-    const theirs = execFileSync('ostree', ['checksum', file], { encoding: 'utf8' }).trim();
-    expect(await fileObjectChecksum(bytePath(file), lstatSync(file), labelled)).toBe(theirs);
+    const label = { 'security.selinux': 'system_u:object_r:container_file_t:s0\0' };
+    const labelled = imageOf([
+      Array.from({ length: 20 }, (_, i) => ({ path: `file-${i}`, content: `${i}`, xattrs: label })),
+    ]);
+    await importAll(store, labelled);
+    const scratch = join(folder(), 'labels');
+    mkdirSync(scratch);
+    const root = await checkOut(folder(), store, labelled, 'labelled');
+    expect(execFileSync('getfattr', ['-m-', '--', join(root, 'file-7')], { encoding: 'utf8' })).toContain(
+      'security.selinux',
+    );
+    const programs: string[] = [];
+    const counting: typeof exec = {
+      ...exec,
+      run: (program, args, options) => {
+        programs.push(`${program} ${args[0] ?? ''}`);
+        return exec.run(program, args, options);
+      },
+    };
+    writeFileSync(join(root, 'file-7'), 'x');
+    const { damaged } = await verifyCheckout(counting, store.repository, root, undefined, {
+      scratch,
+      runtime: NOTHING,
+      signal,
+    });
+    expect(damaged.map(({ inTree }) => inTree)).toEqual(['file-7']);
+    expect(programs).toEqual(['stat --format=%C', 'ostree checksum']);
   });
 
   test('may have what a runtime makes to mount on, and nothing else', async () => {
-    const runtime = { places: ['/proc', '/lib/x/y', '/etc/hosts', '/work'], devices: true, deviceNames: ['/dev/kvm'] };
+    const runtime = {
+      places: ['/proc', '/lib/x/y', '/etc/hosts', '/work'],
+      devices: true,
+      deviceNames: ['/dev/kvm'],
+    };
     mkdirSync(at('proc'));
     mkdirSync(at('usr/lib/x/y'), { recursive: true });
     writeFileSync(at('etc/hosts'), '');

@@ -51,6 +51,17 @@ export const setAside: Of<'set-aside'> = {
   clean: ({ to }, _before, { files }) => removeTreeAndSync(files, to),
 };
 
+export const keepAside: Of<'keep-aside'> = {
+  capture: async ({ to }, { files }) => {
+    await requireNothing(to, files);
+    return null;
+  },
+  apply: ({ path, to }, { files }) => moveAndSync(files, path, to),
+  undo: async ({ path, to }, _before, { files }) => {
+    if (await files.exists(to)) await moveAndSync(files, to, path);
+  },
+};
+
 export const createFile: Of<'create-file'> = {
   capture: async ({ path }, { files }) => {
     await requireNothing(path, files);

@@ -109,7 +109,7 @@ function buildStage(host: Host, images: string, close: () => Promise<void>): Sta
 function settleOptions(args: readonly string[]): readonly string[] {
   const command = args.find((arg) => arg !== 'containers' && !arg.startsWith('-')) ?? '';
   const isGiven = args.some((arg) => arg.startsWith('--settle'));
-  return ['install', 'update', 'rollback'].includes(command) && !isGiven ? SETTLE : [];
+  return ['install', 'update', 'rollback', 'repair'].includes(command) && !isGiven ? SETTLE : [];
 }
 
 async function startRegistry(stage: Stage): Promise<void> {

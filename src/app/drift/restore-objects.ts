@@ -1,0 +1,105 @@
+/** Puts whole files in the place of damaged ones in the store: from where the image came from, by its digest. */
+import { join } from 'node:path';
+import { importLayers } from '../../copy/import.ts';
+import { readImage, resolveManifest } from '../../copy/resolve.ts';
+import { AtomicError, isAtomicError } from '../../errors.ts';
+import { isDigest } from '../../image/digest.ts';
+import { ImageStore } from '../../store/image-store.ts';
+import type { DamagedObject } from '../../store/verify-objects.ts';
+import { openSource } from '../../transport/open.ts';
+import type { Deployment } from '../containers.ts';
+import type { App } from '../context.ts';
+import { openOptions, platformOf, readReference, type RegistryAccess } from '../pull-image.ts';
+import { withStoreAlone } from '../store-lock.ts';
+import { describeObject } from './judge-rootfs.ts';
+import { withScratch } from './scratch.ts';
+
+/** Files that an error names. */
+const NAMED = 20;
+
+/**
+ * Imports the image's layers into a repo of its own beside the store, and moves each whole object over its damaged
+ * namesake, in one step for each. Deployments keep the damaged file until they are checked out again.
+ * @throws AtomicError `store-invalid`, which names the damaged files: nothing is changed then; `busy`; `disk-full`
+ */
+export async function restoreObjects(
+  app: App,
+  deployment: Deployment,
+  damaged: readonly DamagedObject[],
+  access: RegistryAccess,
+): Promise<void> {
+  await withScratch(app, async (scratch) => {
+    const store = new ImageStore(join(scratch, 'repo'), app.exec);
+    try {
+      await importAgain(app, deployment, store, access);
+    } catch (error) {
+      if (!isAtomicError(error) || error.code === 'interrupted' || error.code === 'disk-full') throw error;
+      throw cannotRestore(deployment, damaged, error.message, error);
+    }
+    const pairs = damaged.map((object) => ({ object, whole: objectPath(store, object) }));
+    for (const { object, whole } of pairs) {
+      if (await app.files.exists(whole)) continue;
+      const what = `${describeObject(object)} is not among what ${sourceOf(deployment)} gives`;
+      throw cannotRestore(deployment, damaged, what);
+    }
+    await app.files.syncFilesystem(scratch);
+    await withStoreAlone(app, 'replace damaged files of the image store', async () => {
+      for (const { object, whole } of pairs) await app.files.rename(whole, object.path);
+    });
+  });
+}
+
+async function importAgain(
+  app: App,
+  { info }: Deployment,
+  store: ImageStore,
+  access: RegistryAccess,
+): Promise<void> {
+  const digest = [info.manifestDigest, `sha256:${info.revision ?? ''}`].find(isDigest);
+  if (digest === undefined) throw new AtomicError('store-invalid', 'no digest of its manifest is recorded');
+  const { source } = await openSource(readReference(info.source ?? info.image), openOptions(app, access));
+  try {
+    const platform = platformOf(app);
+    const resolved = await resolveManifest(source, platform, digest);
+    const image = await readImage(source, resolved, platform);
+    app.report({
+      event: 'resolved',
+      image: info.image,
+      digest: resolved.digest,
+      layers: resolved.manifest.layers.length,
+    });
+    await store.repository.ensure();
+    await importLayers(source, image, store, app.report, app.signal);
+  } finally {
+    await source.close();
+  }
+}
+
+export function sourceOf({ info }: Deployment): string {
+  return info.source ?? info.image;
+}
+
+function objectPath(store: ImageStore, { checksum }: DamagedObject): string {
+  return join(store.repository.path, 'objects', checksum.slice(0, 2), `${checksum.slice(2)}.file`);
+}
+
+function cannotRestore(
+  deployment: Deployment,
+  damaged: readonly DamagedObject[],
+  why: string,
+  cause?: unknown,
+): AtomicError {
+  const more = damaged.length - NAMED;
+  return new AtomicError(
+    'store-invalid',
+    `Cannot put ${damaged.length === 1 ? 'a damaged file' : `${damaged.length} damaged files`} of ${deployment.info.image} right: ${why}`,
+    {
+      details: [
+        ...damaged.slice(0, NAMED).map((object) => `damaged: ${describeObject(object)}`),
+        ...(more > 0 ? [`and ${more} more`] : []),
+      ].join('\n'),
+      hint: `Nothing was changed. Make ${sourceOf(deployment)} reachable and try again, or take the container to another image with update --rebase.`,
+      ...(cause === undefined ? {} : { cause }),
+    },
+  );
+}

@@ -1,0 +1,129 @@
+/** What a container is, and whether it still is what was recorded when it was installed. Nothing is changed. */
+import type { ContainerName } from '../../container/name.ts';
+import { isAtomicError, messageOf } from '../../errors.ts';
+import type { UnitProperties } from '../../service/systemd.ts';
+import { readJournal } from '../../transaction/journal.ts';
+import { requireRoot } from '../change.ts';
+import { getContainer, readOtherDeployment, type Container, type Deployment } from '../containers.ts';
+import type { App } from '../context.ts';
+import type { FailedUpdate } from '../failed-update.ts';
+import { journalPath, tmpfilesPath, unitPath } from '../layout.ts';
+import { readFailedUpdate } from '../list-containers.ts';
+import { judgeConfig, judgeHostFiles, judgeOnHost } from './judge-files.ts';
+import { judgeRootfs } from './judge-rootfs.ts';
+import { describeState, judgeEnabled, judgeStarted, SERVICE_PROPERTIES } from './judge-service.ts';
+import { drift, joinRemedies, type Judgement, type Part, type Remedies } from './parts.ts';
+
+export interface ContainerStatus {
+  readonly name: ContainerName;
+  readonly current: Deployment;
+  /** Where a rollback would go. */
+  readonly other: Deployment | undefined;
+  /** What is kept of its last update, when that did not come up. */
+  readonly failed: FailedUpdate | undefined;
+  readonly service: ServiceStatus | undefined;
+  /** A change of it that a living process is at: what is told may be of before or after. */
+  readonly change: { readonly pid: number; readonly action: string } | undefined;
+  readonly parts: readonly Part[];
+  /** Whether something is not as it was recorded, and nobody is changing it now. */
+  readonly drift: boolean;
+}
+
+export interface ServiceStatus {
+  /** `running since …` */
+  readonly state: string;
+  readonly enabled: string;
+  /** An administrator's additions to its unit. */
+  readonly dropIns: readonly string[];
+}
+
+export interface InspectOptions {
+  /** Reads every file of the tree; without it the part is left out. */
+  readonly rootfs: boolean;
+}
+
+/** @throws AtomicError `not-root`, `container-not-found`; of the store, of systemd */
+export async function readStatus(
+  app: App,
+  name: ContainerName,
+  options: InspectOptions,
+): Promise<ContainerStatus> {
+  requireRoot(app, 'read the whole state of a system container');
+  const container = await getContainer(app, name);
+  const { judgements, service, change } = await inspect(app, container, options);
+  const parts = judgements.map(({ part }) => part);
+  return {
+    name,
+    current: container.current,
+    other: await readOtherDeployment(app, container),
+    failed: await readFailedUpdate(app, name),
+    service,
+    change,
+    parts,
+    drift: change === undefined && parts.some(({ status }) => status === 'drift'),
+  };
+}
+
+/** What a repair of the container has to see to. */
+export async function readRemedies(app: App, container: Container): Promise<Remedies> {
+  return joinRemedies((await inspect(app, container, { rootfs: true })).judgements);
+}
+
+interface Inspection {
+  readonly judgements: readonly Judgement[];
+  readonly service: ServiceStatus | undefined;
+  readonly change: ContainerStatus['change'];
+}
+
+async function inspect(
+  app: App,
+  { name, current }: Container,
+  { rootfs }: InspectOptions,
+): Promise<Inspection> {
+  const { files } = app;
+  const { info } = current;
+  const change = await readChange(app, name);
+  const unit = info.hasContainerService ? await askService(app, name) : undefined;
+  const judgements = [
+    ...(change?.judgement === undefined ? [] : [change.judgement]),
+    await judgeOnHost(files, current, 'unit', `${name}.service`, unitPath(app, name)),
+    await judgeOnHost(files, current, 'tmpfiles', `tmpfiles-${name}.conf`, tmpfilesPath(app, name)),
+    await judgeConfig(files, current),
+    await judgeHostFiles(files, current),
+    ...(rootfs ? [await judgeRootfs(app, current)] : []),
+    ...(unit === undefined ? [] : [judgeEnabled(info, unit), judgeStarted(info, unit)]),
+  ];
+  return { judgements, service: describeService(unit), change: change?.living };
+}
+
+async function askService(app: App, name: ContainerName): Promise<UnitProperties> {
+  return (await app.services.show([name], SERVICE_PROPERTIES)).get(name) ?? {};
+}
+
+function describeService(unit: UnitProperties | undefined): ServiceStatus | undefined {
+  if (unit === undefined) return undefined;
+  return {
+    state: describeState(unit),
+    enabled: unit['UnitFileState'] ?? '',
+    dropIns: (unit['DropInPaths'] ?? '').split(' ').filter((path) => path !== ''),
+  };
+}
+
+/** An open journal: somebody is at a change, or died over it. No lock is taken, so nobody is kept from anything. */
+async function readChange(
+  app: App,
+  name: ContainerName,
+): Promise<{ living: ContainerStatus['change']; judgement: Judgement | undefined } | undefined> {
+  try {
+    const journal = await readJournal(journalPath(app, name), app.files);
+    if (journal === undefined) return undefined;
+    const { pid, plan } = journal;
+    if (await app.files.exists(`/proc/${pid}`))
+      return { living: { pid, action: plan.action }, judgement: undefined };
+    const found = `its ${plan.action} by process ${pid} was cut off`;
+    return { living: undefined, judgement: drift('change', found, {}) };
+  } catch (error) {
+    if (!isAtomicError(error, 'store-invalid')) throw error;
+    return { living: undefined, judgement: drift('change', messageOf(error), {}) };
+  }
+}
