@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { BuiltImage } from '../fixtures/image-builder.ts';
 import { makeImage } from './support/images.ts';
+import { prepareRuntime } from './support/runtimes.ts';
 import { CHECKOUTS, openStage, readInfo, waitForPage, type Stage } from './support/stage.ts';
 
 /** What the web server says when it starts, in the second line by way of a path. */
@@ -55,20 +55,6 @@ wait $!`;
   );
 }
 
-/** crun raises a limit to load its filter of devices: where even root may not, as in a sandbox, it runs without cgroups. */
-const CRUN_WITHOUT_CGROUPS = `#!/bin/sh
-case $* in
---help) /usr/bin/crun --help | grep -v systemd-cgroup ;;
-*) exec /usr/bin/crun --cgroup-manager=disabled "$@" ;;
-esac
-`;
-const CAP_SYS_RESOURCE = 24n;
-
-function mayRaiseLimits(): boolean {
-  const bounding = /^CapBnd:\s*(\S+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
-  return ((BigInt(`0x${bounding}`) >> CAP_SYS_RESOURCE) & 1n) === 1n;
-}
-
 let stage: Stage;
 beforeAll(async () => {
   stage = await openStage();
@@ -94,11 +80,7 @@ describe.each([
     stage.succeed('install', `localhost:5000/${image}`, '--name', name, '--runtime', program);
 
   beforeAll(async () => {
-    program = await stage.shell('command -v "$1"', runtime);
-    if (runtime === 'crun' && !mayRaiseLimits()) {
-      program = '/usr/local/bin/crun';
-      await stage.host.writeFile(program, CRUN_WITHOUT_CGROUPS, 0o755);
-    }
+    program = await prepareRuntime(stage, runtime);
   });
 
   it('runs what its Entrypoint and Cmd say, and serves', async () => {
