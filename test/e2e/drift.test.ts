@@ -43,15 +43,17 @@ const drifted = ({ parts }: Status): string[][] =>
     .filter(({ status }) => status === 'drift')
     .map(({ name, found, details }) => [name, found, ...details]);
 
-async function expectNoDrift(name: string): Promise<void> {
+const NO_DRIFT = { code: 0, drift: false, drifted: [] };
+
+async function judge(name: string): Promise<typeof NO_DRIFT> {
   const status = await readStatus(name);
-  expect(drifted(status)).toEqual([]);
-  expect(status).toMatchObject({ code: 0, drift: false });
+  const { code, drift } = status;
+  return { code, drift, drifted: drifted(status) as never[] };
 }
 
 async function repair(name: string): Promise<void> {
   expect(await stage.succeed('repair', name)).toContain(`${name} is what was recorded again.`);
-  await expectNoDrift(name);
+  expect(await judge(name)).toEqual(NO_DRIFT);
 }
 
 const HOST_FILES = [
@@ -127,9 +129,9 @@ describe.each(['runc', 'crun'])('a container that was installed and runs under %
     const layout = stage.addLayout(name, { image: image() });
     const program = await prepareRuntime(stage, runtime);
     await stage.succeed('install', layout, '--name', name, '--runtime', program);
-    await expectNoDrift(name);
+    expect(await judge(name)).toEqual(NO_DRIFT);
     await stage.run('systemctl', 'restart', name);
-    await expectNoDrift(name);
+    expect(await judge(name)).toEqual(NO_DRIFT);
     await stage.succeed('uninstall', name);
   });
 });
@@ -304,7 +306,7 @@ describe('a container that somebody has been at', () => {
     expect(await stage.succeed('repair', name)).toContain(
       'Kept /etc/hello.conf as /etc/hello.conf.atomic-save',
     );
-    await expectNoDrift(name);
+    expect(await judge(name)).toEqual(NO_DRIFT);
     expect(
       await stage.shell('cat /etc/hello.conf /etc/hello.conf.atomic-save; stat -c %a /etc/hello.conf*'),
     ).toBe('as shipped\nmine\n644\n600');
@@ -320,7 +322,7 @@ describe('a container that somebody has been at', () => {
   it('takes the layers of the image that it was made from, though its name stands for another one by now', async () => {
     await stage.push(helloImage({ files: [...FILES, { path: 'opt/newer', content: 'newer' }] }), 'spc');
     await stage.succeed('pull', `${REGISTRY}/spc`);
-    await expectNoDrift(name);
+    expect(await judge(name)).toEqual(NO_DRIFT);
     await stage.shell(`echo x >>${rootfs}/opt/data; rm ${rootfs}/opt/more`);
     await repair(name);
     expect(await stage.shell(`cat ${rootfs}/opt/data ${rootfs}/opt/more; ls ${rootfs}/opt`)).toBe(
@@ -407,7 +409,7 @@ describe('a container that somebody has been at', () => {
   it('is judged by what was recorded after an update and a rollback, too', async () => {
     await stage.succeed('update', name, '--set', 'RECEIVER=Moon');
     await waitForPage(stage, 'http://localhost:8081/', 'Hi Moon');
-    await expectNoDrift(name);
+    expect(await judge(name)).toEqual(NO_DRIFT);
     await stage.run('systemctl', 'disable', '--now', name);
     await stage.succeed('update', name, '--set', 'RECEIVER=Mars');
     expect(drifted(await readStatus(name)).map(([part]) => part)).toEqual(['enabled', 'started']);
@@ -418,7 +420,7 @@ describe('a container that somebody has been at', () => {
     await waitForPage(stage, 'http://localhost:8081/', 'Hi Mars');
     await stage.succeed('containers', 'rollback', name);
     await waitForPage(stage, 'http://localhost:8081/', 'Hi Moon');
-    await expectNoDrift(name);
+    expect(await judge(name)).toEqual(NO_DRIFT);
     await stage.succeed('uninstall', name);
   });
 });
@@ -426,9 +428,9 @@ describe('a container that somebody has been at', () => {
 it('a container that was not to be started may run or not', async () => {
   const layout = stage.addLayout('later', { image: helloImage() });
   await stage.succeed('install', layout, '--name', 'later', '--no-start');
-  await expectNoDrift('later');
+  expect(await judge('later')).toEqual(NO_DRIFT);
   await stage.run('systemctl', 'start', 'later');
-  await expectNoDrift('later');
+  expect(await judge('later')).toEqual(NO_DRIFT);
   await stage.succeed('uninstall', 'later');
 });
 
@@ -441,7 +443,7 @@ it('an image of host files alone has no service and no tree, and its files are p
   };
   const layout = stage.addLayout('files', { image: helloImage({ exports, files: HOST_FILES }) });
   await stage.succeed('install', layout, '--name', 'files');
-  await expectNoDrift('files');
+  expect(await judge('files')).toEqual(NO_DRIFT);
   await stage.shell('rm /usr/local/bin/hello-tool; echo x >/etc/hello.conf');
   expect((await readStatus('files')).code).toBe(5);
   await repair('files');
@@ -460,8 +462,9 @@ it('a container that atomic installed shows no drift that nobody made', async ()
     RUNTIME: '/usr/bin/runc',
   };
   const fill = (template: string): string =>
-    template.replace(/\$([A-Z_]+)/g, (_match, key: string) =>
-      String({ ...values, HOST_UID: 0, HOST_GID: 0 }[key as 'NAME'] ?? ''),
+    template.replace(
+      /\$([A-Z_]+)/g,
+      (_match, key: string) => ({ ...values, HOST_UID: '0', HOST_GID: '0' })[key as 'NAME'] ?? '',
     );
   const unit = `[Service]\nExecStart=/usr/sbin/runc run old\nExecStop=/usr/sbin/runc kill old\nWorkingDirectory=${CHECKOUTS}/old.0\n\n[Install]\nWantedBy=multi-user.target\n`;
   await stage.shell(`rm -rf ${REPOSITORY}`);
@@ -487,11 +490,11 @@ it('a container that atomic installed shows no drift that nobody made', async ()
   await repair('old');
   await stage.run('systemctl', 'start', 'old');
   await waitForPage(stage, 'http://localhost:8085/', 'Hi World');
-  await expectNoDrift('old');
+  expect(await judge('old')).toEqual(NO_DRIFT);
 });
 
 it('what a status that was killed has left goes with the next', async () => {
   await stage.shell(`mkdir -p ${CHECKOUTS}/.atomic-ts/verify/99999/rootfs`);
-  await expectNoDrift('old');
+  expect(await judge('old')).toEqual(NO_DRIFT);
   expect(await stage.run('ls', '-A', `${CHECKOUTS}/.atomic-ts/verify`)).toBe('');
 });
