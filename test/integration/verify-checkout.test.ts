@@ -21,6 +21,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { bytePath, fileObjectChecksum, pathBytes } from '../../src/store/object-checksum.ts';
 import { verifyCheckout, type RuntimeEntries, type VerifiedTree } from '../../src/store/verify-checkout.ts';
+import { findDamagedObjects } from '../../src/store/verify-objects.ts';
 import type { ImageStore } from '../../src/store/image-store.ts';
 import { useTempFolder } from '../fixtures/temp-folder.ts';
 import { checkOut, exec, imageOf, importAll, makeStore } from './layers-setup.ts';
@@ -230,6 +231,27 @@ describe('a checkout', () => {
     });
     expect(damaged.map(({ inTree }) => inTree)).toEqual(['file-7']);
     expect(programs).toEqual(['stat --format=%C', 'ostree checksum']);
+  });
+
+  test('is not asked after file by file when somebody has changed all of them', async () => {
+    const many = imageOf([Array.from({ length: 300 }, (_, i) => ({ path: `file-${i}`, content: `${i}` }))]);
+    await importAll(store, many);
+    const root = await checkOut(folder(), store, many, 'many');
+    execFileSync('chown', ['-R', '5:6', root]);
+    let asked = 0;
+    const counting: typeof exec = {
+      ...exec,
+      run: (program, args, options) => {
+        if (args[0] === 'checksum') asked += 1;
+        return exec.run(program, args, options);
+      },
+    };
+    const damaged = await findDamagedObjects(counting, store.repository.path, [root], {
+      emptied: false,
+      signal,
+    });
+    expect(damaged).toHaveLength(300);
+    expect(asked).toBe(100);
   });
 
   test('may have what a runtime makes to mount on, and nothing else', async () => {
