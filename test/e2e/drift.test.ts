@@ -381,15 +381,25 @@ describe('a container that somebody has been at', () => {
       );
     await stage.run('systemctl', 'stop', 'spc');
     await write(1);
+    const lock = '/run/atomic-ts/var-lib-containers-atomic/container-spc';
+    await stage.run('systemd-run', '--quiet', '--unit=holder', 'flock', '-x', lock, 'sleep', 'infinity');
+    await stage.shell(`until ! flock -n ${lock} true; do sleep 0.05; done`);
     expect(await readStatus(name)).toMatchObject({
       code: 0,
       drift: false,
       change: { pid: 1, action: 'update' },
     });
+    await stage.run('systemctl', 'stop', 'holder');
+    // Like every command, it first ends what died.
     await write(4_194_000);
-    const status = await readStatus(name);
-    expect(status.code).toBe(5);
-    expect(drifted(status)[0]).toEqual(['change', 'its update by process 4194000 was cut off']);
+    expect(drifted(await readStatus(name)).map(([part]) => part)).toEqual(['started']);
+    expect(await stage.shell(`ls ${CHECKOUTS}/.atomic-ts/journal`)).toBe('');
+    await stage.host.writeFile(journal, '{"journal":7}\n');
+    expect(drifted(await readStatus(name))[0]).toEqual([
+      'change',
+      expect.stringContaining('is damaged, or of another version'),
+    ]);
+    await stage.run('rm', journal);
     await repair(name);
   });
 
