@@ -32,6 +32,9 @@ const INFO_KEYS = [
   'value-sources',
   'source',
   'manifest-digest',
+  'files-checksum',
+  'enabled',
+  'started',
 ];
 /** What a change of `spc` prints, atomic's words. */
 const SWITCH_LINES = (slot: 0 | 1): string[] => [
@@ -135,6 +138,8 @@ describe('the life of a system container', () => {
       runtime,
       source: `docker://${IMAGE}`,
       'manifest-digest': v1.digest,
+      enabled: true,
+      started: true,
       values: {
         DESTDIR: `${CHECKOUTS}/spc.0`,
         NAME: 'spc',
