@@ -14,6 +14,7 @@ const well: ContainerStatus = {
   name: parseContainerName('web'),
   current: { slot: 1, path: '/c/web.1', info },
   other: { slot: 0, path: '/c/web.0', info },
+  failed: undefined,
   service: { state: 'running since T', enabled: 'enabled', dropIns: ['/etc/web.service.d/x.conf'] },
   change: undefined,
   parts: [
@@ -55,6 +56,23 @@ describe('the status of a container', () => {
       '',
       'It is not what was recorded; put it right with: atomic-ts repair web',
     ]);
+  });
+
+  it('names the check of its service, and an update that did not come up', () => {
+    const times = { intervalMs: 1, timeoutMs: 1, startPeriodMs: 1, startIntervalMs: undefined, retries: 1 };
+    const healthCheck = { source: 'image', command: ['curl', '-f', 'localhost'], ...times } as const;
+    const lines = formatStatus({
+      ...well,
+      current: { ...well.current, info: { ...info, healthCheck } },
+      failed: {
+        image: 'example.com/hello:2',
+        time: 'T',
+        reason: 'it did not stay up',
+        path: '/c/failed/web',
+      },
+    });
+    expect(lines).toContain('  failed       example.com/hello:2, it did not stay up: /c/failed/web');
+    expect(lines).toContain('  health       curl -f localhost');
   });
 
   it('leaves the judgement open while it is being changed', () => {

@@ -20,8 +20,7 @@ const NOTHING: Repair = {
   enable: false,
   start: false,
   active: true,
-  settleMs: 1000,
-  runtime: '/usr/bin/runc',
+  settling: { settleMs: 1000, runtime: '/usr/bin/runc', check: undefined },
 };
 const file = (path: string) =>
   ({ path, kind: 'file', mode: 0o644, uid: 0, gid: 0, link: false, content: 'as shipped' }) as const;
@@ -34,6 +33,7 @@ function placesIn(root: string): Places {
     link: at('containers/web'),
     unit: at('units/web.service'),
     tmpfiles: at('tmpfiles/web.conf'),
+    failed: at('containers/failed/web'),
     trash: (what) => at(`containers/trash/web.${what}`),
   };
 }
@@ -75,7 +75,7 @@ describe('the repair of a container', () => {
       'systemctl daemon-reload',
     ]);
     const deployment = { staged: '/h/new', path: '/h/containers/web.0', dropRootfs: false };
-    expect(plan({ deployment, runtime: undefined })).toEqual([
+    expect(plan({ deployment, settling: { ...NOTHING.settling, runtime: undefined } })).toEqual([
       'systemctl stop web',
       'remove /h/containers/web.0',
       'place the deployment /h/containers/web.0',
@@ -87,7 +87,7 @@ describe('the repair of a container', () => {
     function prepare(name: string): { world: World; repair: Repair } {
       const world = installedWorld(join(folder(), name));
       writeFileSync(world.at('etc/web/config'), 'mine');
-      world.enabled.delete(NAME);
+      world.disable(NAME);
       const repair = {
         ...NOTHING,
         deployment: {
