@@ -45,9 +45,11 @@ describe('repair', () => {
     expect({ code, ...(JSON.parse(stdout) as object) }).toEqual({
       code: 0,
       repaired: [],
+      lost: [],
       removed: [],
       busy: [],
       failed: [],
+      drift: null,
     });
   });
 
@@ -78,9 +80,11 @@ describe('repair', () => {
     expect({ code, ...(JSON.parse(stdout) as object) }).toEqual({
       code: 0,
       repaired: [{ container: 'other', action: 'install', pid: expect.any(Number), outcome: 'undone' }],
+      lost: [],
       removed: [],
       busy: [],
       failed: [],
+      drift: null,
     });
     expect(await listChanges(stage, before)).toEqual([]);
     expect(await repair('other')).toMatchObject({
@@ -179,6 +183,51 @@ describe('repair', () => {
     );
     await stage.run('systemctl', 'stop', 'rival');
     expect((await repair()).stdout).toBe(`Removed ${staging}.2\n`);
+  });
+
+  it('takes back what a pull wrote before the machine lost its power, and gives the image what it was', async () => {
+    const name = `${image.replace(/hello$/, 'power')}`;
+    await stage.push(helloImage({ defaults: { RECEIVER: 'Before', PORT: '8081' } }), 'power');
+    await stage.succeed('pull', name);
+    const before = await stage.run(
+      'ostree',
+      `--repo=${REPOSITORY}`,
+      'rev-parse',
+      'ociimage/localhost_3A5000_2Fpower_3Alatest',
+    );
+    // Older than any mark that is made from now on.
+    await stage.shell(
+      'find "$1/refs/heads/ociimage" "$1/extensions" -type f -exec touch -d 2020-01-01 {} +',
+      REPOSITORY,
+    );
+    await stage.push(helloImage({ defaults: { RECEIVER: 'After', PORT: '8081' } }), 'power');
+    // Dies with its last commit; the boot that it ran in becomes an earlier one, and its new files lose their bytes.
+    await kill('ostree commit --branch=ociimage/localhost_3A5000_2Fpower_3Alatest', 'after', 'pull', name);
+    await stage.shell(
+      `mark=$(echo "$1"/@import-*)
+       find "$2/objects" -name '*.file' -type f -cnewer "$mark" | grep . | xargs truncate -s 0
+       touch -r "$mark" /run/time
+       sed -i 's/"boot":"[^"]*"/"boot":"another"/' "$mark"
+       touch -r /run/time "$mark"`,
+      JOURNALS,
+      REPOSITORY,
+    );
+    expect((await stage.host.exec('ostree', [`--repo=${REPOSITORY}`, 'fsck', '--quiet'])).code).not.toBe(0);
+    const { code, stdout } = await repair();
+    expect(stdout).toContain('This host lost its power while images were pulled: ');
+    expect(code).toBe(0);
+    await stage.run('ostree', `--repo=${REPOSITORY}`, 'fsck', '--quiet');
+    expect(
+      await stage.run(
+        'ostree',
+        `--repo=${REPOSITORY}`,
+        'rev-parse',
+        'ociimage/localhost_3A5000_2Fpower_3Alatest',
+      ),
+    ).toBe(before);
+    await stage.succeed('pull', name);
+    await stage.run('ostree', `--repo=${REPOSITORY}`, 'fsck', '--quiet');
+    expect(await repair()).toEqual({ code: 0, stdout: NOTHING, stderr: '' });
   });
 
   it('names a journal that it cannot read, and goes on with the others', async () => {
