@@ -2,6 +2,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ATTACKS, climbTo } from '../fixtures/attacks.ts';
 import { buildImage, type BuiltImage, type TarEntry } from '../fixtures/image-builder.ts';
+import type { ExecOptions } from '../host/host.ts';
+import { prepareFaults, strike } from './support/faults.ts';
 import { busyboxLayer, helloImage, hostPlatform, readHello } from './support/images.ts';
 import { CHECKOUTS, listChanges, openStage, takeSnapshot, type Stage } from './support/stage.ts';
 
@@ -42,40 +44,53 @@ beforeAll(async () => {
   await stage.shell(`
     mkdir -p ${CANARY}/folder; echo alive >${CANARY}/file; echo alive >${CANARY}/folder/inside
     chmod 4711 ${CANARY}/file; chown 7:8 ${CANARY}/folder; echo alive >/etc/canary.conf; ln -s ${CANARY} /srv/way-in`);
+  await prepareFaults(stage);
   innocent = stage.addLayout('innocent', { image: helloImage() });
-  await stage.succeed(...install(innocent));
-  await stage.succeed(...UNINSTALL);
+  await stage.succeed(...install(innocent).args);
+  await stage.succeed(...UNINSTALL.args);
   await stage.shell('rmdir /run/c');
   before = await takeSnapshot(stage);
   canary = await watch();
 });
-afterEach(async () => void (await stage.atomic(['--quiet', ...UNINSTALL])));
+afterEach(async () => void (await stage.atomic(['--quiet', ...UNINSTALL.args])));
 afterAll(() => stage.close());
 
-type Command = readonly [string, ...string[]];
+interface Command {
+  readonly args: readonly string[];
+  /** The program that it runs when it is killed, if it comes that far. */
+  readonly killedAt?: string;
+}
 
 /** Each command may be refused, none may touch a canary; in the end nothing is left. What went wrong, if anything. */
 async function live(...commands: readonly Command[]): Promise<string[]> {
   const wrong: string[] = [];
-  for (const command of commands) {
-    const { code, stderr } = await stage.atomic(['--quiet', ...command]);
+  for (const { args, killedAt } of commands) {
+    const fault: ExecOptions =
+      killedAt === undefined ? {} : await strike(stage, { signal: 'KILL', at: killedAt, when: 'after' });
+    const { code, stderr } = await stage.atomic(['--quiet', ...args], fault);
     const now = await watch();
-    if ((code !== 0 && code !== 1) || stderr.includes('internal error') || now !== canary)
-      wrong.push(`${command.join(' ')}: status ${code}\n${stderr}\n${now}`);
+    const isAnswer = [0, 1, 4].includes(code) || (killedAt !== undefined && code === 137);
+    if (!isAnswer || stderr.includes('internal error') || now !== canary)
+      wrong.push(`${args.join(' ')}: status ${code}\n${stderr}\n${now}`);
   }
   // What its tmpfiles configuration has made stays until the next boot.
-  await stage.shell('rmdir /run/c 2>/dev/null || true');
+  await stage.shell('rmdir /run/c /run/fault-struck 2>/dev/null || true');
   return [...wrong, ...(await listChanges(stage, before))];
 }
 
-const install = (layout: string): Command => ['install', layout, '--name=c', '--no-start'];
-const update = (layout: string): Command => ['update', 'c', `--rebase=${layout}`];
-const UNINSTALL: Command = ['uninstall', 'c'];
+const install = (layout: string): Command => ({ args: ['install', layout, '--name=c', '--no-start'] });
+const update = (layout: string): Command => ({ args: ['update', 'c', `--rebase=${layout}`] });
+const UNINSTALL: Command = { args: ['uninstall', 'c'] };
+const REPAIR: Command = { args: ['repair'] };
+/** Killed when its tree is half made, and when it is in place, with its host files. */
+const crashes = (command: Command): Command[] =>
+  ['ostree checkout', 'systemctl enable'].flatMap((killedAt) => [{ ...command, killedAt }, REPAIR]);
 
 describe('layers that reach out of the tree', () => {
   it.each(Object.entries(ATTACKS))('%s', async (_name, attack) => {
     const hostile = stage.addLayout('hostile', { image: systemImage(...attack(CANARY, climbTo(CANARY))) });
-    expect(await live(install(hostile), update(innocent), UNINSTALL)).toEqual([]);
+    const through = [...crashes(install(hostile)), install(hostile), update(innocent), UNINSTALL];
+    expect(await live(...through)).toEqual([]);
   });
 });
 
@@ -133,7 +148,14 @@ describe('files for the host that reach for what is there', () => {
     ],
   ])('%s', async (_name, layers) => {
     const hostile = stage.addLayout('hostile', { image: systemImage(...layers) });
-    const through = [install(hostile), UNINSTALL, install(innocent), update(hostile), UNINSTALL];
+    const through = [
+      ...crashes(install(hostile)),
+      install(hostile),
+      UNINSTALL,
+      install(innocent),
+      update(hostile),
+      UNINSTALL,
+    ];
     expect(await live(...through)).toEqual([]);
   });
 
