@@ -11,7 +11,7 @@ import { formatInfo, type ContainerInfo } from '../container/info.ts';
 import type { ContainerName } from '../container/name.ts';
 import { hexOf } from '../image/digest.ts';
 import type { StoredValues } from '../container/stored-values.ts';
-import { EXPORT_FILE_BYTES } from '../limits.ts';
+import { OWN_JSON_BYTES } from '../limits.ts';
 import { renderDeployment, type DeploymentFile, type RenderedDeployment } from '../render/bundle.ts';
 import { factPaths } from '../render/runtime-spec.ts';
 import { checkoutLayers } from '../store/checkout.ts';
@@ -163,7 +163,7 @@ function storedValues({ values, valueSources }: ContainerInfo): StoredValues {
 
 async function readPreviousTmpfiles(app: App, { name, previous }: StageRequest): Promise<string | undefined> {
   if (previous === undefined) return undefined;
-  return (await app.files.readIfExists(tmpfilesPath(app, name), EXPORT_FILE_BYTES))?.toString('utf8');
+  return (await app.files.readIfExists(tmpfilesPath(app, name), OWN_JSON_BYTES))?.toString('utf8');
 }
 
 /** The name as atomic wrote it: `:latest` is not spelled out. */

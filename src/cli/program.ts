@@ -55,6 +55,7 @@ export function buildProgram(version: string, exit: (code: number) => void): Com
         lockWaitMs: Number(program.opts()['wait']) * 1000,
         command: namesOf(given.at(-1) as Command).join(' '),
         assumeYes: program.opts()['assumeyes'] === true,
+        limits: (given.at(-2) as { readonly limit?: readonly string[] } | undefined)?.limit ?? [],
       };
       exit((await run(context, ...(given.slice(0, -1) as never[]))) ?? EXIT.ok);
     };
@@ -229,7 +230,13 @@ function addRegistryOptions(command: Command): Command {
     .option('--src-creds, --creds <user[:password]>', 'credentials for the registry')
     .option('--authfile <path>', 'where credentials are looked up (default: as containers-auth.json(5) says)')
     .option('--cert-dir <path>', "a folder with the registry's certificates")
-    .option('--tls-verify <bool>', 'whether TLS is asked of the registry', bool);
+    .option('--tls-verify <bool>', 'whether TLS is asked of the registry', bool)
+    .option(
+      '--limit <name=value>',
+      'move a limit on what an image may take (repeatable): see LIMITS in atomic-ts(1)',
+      collect,
+      [],
+    );
 }
 
 function collect(value: string, previous: readonly string[]): string[] {

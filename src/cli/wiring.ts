@@ -13,6 +13,7 @@ import { readIdentity } from '../host/identity.ts';
 import { createLocks } from '../host/locks.ts';
 import { resolvePaths } from '../host/paths.ts';
 import type { HostFacts } from '../host/ports.ts';
+import { moveLimits, type LimitValues } from '../limits.ts';
 import type { Templates } from '../render/own-template.ts';
 import { createSystemd } from '../service/systemd.ts';
 import { ImageStore } from '../store/image-store.ts';
@@ -23,16 +24,25 @@ export interface WiringOptions {
   readonly lockWaitMs: number;
   /** How others, who wait for our locks, are told of us: `atomic-ts update`. */
   readonly command: string;
+  /** Of the command line; they outrank atomic.conf's. */
+  readonly limits: LimitValues;
 }
 
 /** The program's view of this host. */
-export async function createApp({ version, report, lockWaitMs, command }: WiringOptions): Promise<App> {
+export async function createApp({
+  version,
+  report,
+  lockWaitMs,
+  command,
+  limits,
+}: WiringOptions): Promise<App> {
   // What we make is for others to read; modes that matter are given with the file.
   process.umask(0o022);
   const environment = process.env;
   const exec = createExec();
   const files = createFiles(exec);
   const conf = await readAtomicConf(environment, (path, cap) => files.readIfExists(path, cap));
+  moveLimits({ ...conf.limits, ...limits });
   const paths = await resolvePaths({ environment, conf, files });
   return {
     exec,

@@ -1,14 +1,12 @@
 import { pipeline } from 'node:stream';
 import type { Report } from '../events.ts';
-import { AtomicError } from '../errors.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
 import type { Platform } from '../image/platform.ts';
-import { CONFIG_BYTES } from '../limits.ts';
 import { VerifyStream } from '../stream/verify.ts';
 import type { ImageDestination, ImageSource } from '../transport/transport.ts';
 import { PARALLEL_LAYERS } from './import.ts';
-import { resolveManifest } from './resolve.ts';
+import { checkSize, resolveManifest } from './resolve.ts';
 
 export interface CopyOutcome {
   /** Of the manifest that was copied, byte for byte the source's. */
@@ -32,12 +30,7 @@ export async function copyImage(
 ): Promise<CopyOutcome> {
   const { manifest, digest, raw } = await resolveManifest(source, platform, expected);
   report({ event: 'resolved', image: source.name, digest, layers: manifest.layers.length });
-  if (manifest.config.size > CONFIG_BYTES) {
-    throw new AtomicError(
-      'limit-exceeded',
-      `the config of ${source.name} has ${manifest.config.size} bytes; the limit is ${CONFIG_BYTES}`,
-    );
-  }
+  checkSize(manifest.config, 'config-size', `the config of ${source.name}`);
   const blobs = new Map<Digest, Descriptor>();
   for (const descriptor of [...manifest.layers, manifest.config]) blobs.set(descriptor.digest, descriptor);
   const queue = [...blobs.values()];

@@ -2,6 +2,7 @@ import { AtomicError, isAtomicError } from '../errors.ts';
 import type { Report } from '../events.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
+import { limitExceeded, limitOf } from '../limits.ts';
 import type { Readable } from 'node:stream';
 import type { ImageSource } from '../transport/transport.ts';
 import type { ResolvedImage } from './resolve.ts';
@@ -13,6 +14,8 @@ const STORE_TRIES = 5;
 
 /** A layer on its way in; see store/import-layer.ts. */
 export interface PendingLayer {
+  /** Entries of its tar, those that were left out included. */
+  readonly entries: number;
   readonly devicesLeftOut: number;
   publish(): Promise<void>;
   discard(): Promise<void>;
@@ -64,11 +67,14 @@ export async function importLayers(
   const stop = AbortSignal.any([signal, failed.signal]);
   let published: Promise<void> = Promise.resolve();
   let devicesLeftOut = 0;
+  let entries = 0;
 
   const publishInTurn = async (turn: Promise<void>, imported: Promise<PendingLayer>): Promise<void> => {
     try {
       const pending = await imported;
       devicesLeftOut += pending.devicesLeftOut;
+      entries += pending.entries;
+      if (entries > limitOf('image-entries')) failed.abort(tooManyEntries(source.name, entries));
       await turn;
       if (stop.aborted) await pending.discard();
       else await pending.publish();
@@ -90,6 +96,15 @@ export async function importLayers(
   if (stop.aborted) throw stop.reason;
   const fetchedBytes = missing.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
   return { fetched: missing.length, fetchedBytes, devicesLeftOut };
+}
+
+function tooManyEntries(name: string, entries: number): AtomicError {
+  const limit = limitOf('image-entries');
+  return limitExceeded(
+    'image-entries',
+    `the layers of ${name} have more than ${limit} entries in all`,
+    entries,
+  );
 }
 
 async function findMissing(

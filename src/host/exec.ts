@@ -122,7 +122,7 @@ async function spawnChild(
   const nothing = (): string => '';
   return {
     stdin: child.stdin,
-    stdout: child.stdout === null ? nothing : collectOutput(child.stdout, 'head'),
+    stdout: child.stdout === null ? nothing : collectOutput(child.stdout, 'head', options.outputBytes),
     stderr: child.stderr === null ? nothing : collectOutput(child.stderr, 'tail'),
     // In an object, because a promise that is returned would be awaited.
     ending: child as Promise<Ending>,

@@ -11,6 +11,7 @@ import { createJournal } from './files/journal-file.ts';
 import { removeEntry, removeTree } from './files/remove.ts';
 import { createFile, createSymlink, linkFile, syncDirectory, writeFileAtomic } from './files/replace.ts';
 import { isFileOpen } from './open-files.ts';
+import { limitExceeded, limitOf, type Cap } from '../limits.ts';
 import type { Exec, HostFiles } from './ports.ts';
 
 /** The host's files; `sync` and `rm` are run for what node cannot do. */
@@ -69,7 +70,7 @@ async function absentAsUndefined<T>(what: string, act: () => Promise<T>): Promis
   }
 }
 
-async function readIfExists(path: string, cap: number): Promise<Buffer | undefined> {
+async function readIfExists(path: string, cap: Cap): Promise<Buffer | undefined> {
   return absentAsUndefined(`read ${path}`, async () => {
     // O_NONBLOCK: opening a FIFO would wait for its writer.
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -77,10 +78,10 @@ async function readIfExists(path: string, cap: number): Promise<Buffer | undefin
       if (!(await file.stat()).isFile()) {
         throw new AtomicError('host-file', `Cannot read ${path}: it is no regular file`);
       }
-      const stream = file.createReadStream({ end: cap, autoClose: false });
+      const stream = file.createReadStream({ end: limitOf(cap), autoClose: false });
       const bytes = await buffer(stream);
-      if (bytes.length > cap) {
-        throw new AtomicError('limit-exceeded', `${path} has more than ${cap} bytes`);
+      if (bytes.length > limitOf(cap)) {
+        throw limitExceeded(cap, `${path} has more than ${limitOf(cap)} bytes`);
       }
       return bytes;
     } finally {

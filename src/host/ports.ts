@@ -3,6 +3,7 @@
  * and are wired in cli/main.ts.
  */
 import type { Duplex, Readable } from 'node:stream';
+import type { Cap } from '../limits.ts';
 
 export interface RunOptions {
   readonly input?: string | Uint8Array;
@@ -14,6 +15,8 @@ export interface RunOptions {
   /** Exit statuses that are an answer and not a failure; [0] when not given. */
   readonly accept?: readonly number[];
   readonly timeoutMs?: number;
+  /** How much of the standard output is kept; CHILD_OUTPUT_BYTES when not given. */
+  readonly outputBytes?: number;
   readonly signal?: AbortSignal;
   /**
    * Whether it is killed when we die, where setpriv(1) can see to that: for a program that only waits for what another
@@ -133,8 +136,8 @@ export interface HostFiles {
   link(from: string, to: string): Promise<void>;
   /** Whether two paths are names of one file; links are not followed, and nothing is not the same as nothing. */
   isSame(a: string, b: string): Promise<boolean>;
-  /** A file's bytes, or undefined when there is none. @throws AtomicError `limit-exceeded` above `cap` bytes. */
-  readIfExists(path: string, cap: number): Promise<Buffer | undefined>;
+  /** A file's bytes, or undefined when there is none. @throws AtomicError `limit-exceeded` above the cap. */
+  readIfExists(path: string, cap: Cap): Promise<Buffer | undefined>;
   /** Whether anything stands at a path, a broken link included. */
   exists(path: string): Promise<boolean>;
   /** Whether any process of this host has the file open. */

@@ -35,6 +35,8 @@ export interface LayerToImport {
 /** A layer whose tree is in the repo and whose bytes are verified, but which no ref makes visible yet. */
 export interface ImportedLayer {
   readonly digest: Digest;
+  /** Entries of the tar, those that were left out included. */
+  readonly entries: number;
   /** Entries of the tar that ostree has no object for. */
   readonly devicesLeftOut: number;
   /** Makes it visible: the ref, with its metadata, and its index. */
@@ -89,6 +91,7 @@ export async function importLayer(
     }
     return {
       digest: descriptor.digest,
+      entries: recorder.entries,
       devicesLeftOut: recorder.devicesLeftOut,
       publish: async () => {
         try {

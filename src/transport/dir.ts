@@ -8,7 +8,7 @@ import { AtomicError } from '../errors.ts';
 import { hexOf, type Digest } from '../image/digest.ts';
 import type { RawManifest } from '../image/manifest.ts';
 import { formatReference } from '../image/reference.ts';
-import { CONFIG_FILE_BYTES, MANIFEST_BYTES } from '../limits.ts';
+import { CONFIG_FILE_BYTES } from '../limits.ts';
 import { isFileOfSize, readSmallFile, streamFile } from './local-file.ts';
 import { createPartialFiles } from './partial-files.ts';
 import type { ImageDestination, ImageSource } from './transport.ts';
@@ -26,7 +26,7 @@ export async function openDirSource(path: string): Promise<ImageSource> {
   const version = await readSmallFile(join(path, 'version'), CONFIG_FILE_BYTES);
   // The first writers of this format left the file out.
   if (version !== undefined) checkVersion(version, path);
-  const reference = await readSmallFile(join(path, 'manifest.json'), MANIFEST_BYTES);
+  const reference = await readSmallFile(join(path, 'manifest.json'), 'manifest-size');
   if (reference === undefined) {
     throw new AtomicError('image-not-found', `${path} holds no image: it has no manifest.json`);
   }
@@ -34,7 +34,7 @@ export async function openDirSource(path: string): Promise<ImageSource> {
     name: formatReference({ transport: 'dir', path }),
     async getManifest(digest): Promise<RawManifest> {
       if (digest === undefined) return { bytes: reference, mediaType: '' };
-      const bytes = await readSmallFile(join(path, entryName(digest)), MANIFEST_BYTES);
+      const bytes = await readSmallFile(join(path, entryName(digest)), 'manifest-size');
       if (bytes !== undefined) return { bytes, mediaType: '' };
       throw new AtomicError('manifest-unknown', `${path} has no manifest ${digest}`);
     },

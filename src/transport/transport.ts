@@ -12,7 +12,7 @@ export interface ImageSource {
   readonly name: string;
   /**
    * The manifest that the reference names, or the one with `digest` (an entry of its index).
-   * At most MANIFEST_BYTES; not verified here: the caller compares digests.
+   * At most `manifest-size`; not verified here: the caller compares digests.
    */
   getManifest(digest?: Digest): Promise<RawManifest>;
   /**

@@ -54,6 +54,7 @@ export function createListHost(folder: string, answer: Answer = answerShow()): L
       httpProxy: nothing,
       httpsProxy: nothing,
       noProxy: nothing,
+      limits: {},
     },
     environment: {},
     store: new ImageStore(join(folder, 'repo'), exec),

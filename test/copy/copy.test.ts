@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { copyImage } from '../../src/copy/copy.ts';
 import { AtomicError } from '../../src/errors.ts';
 import type { ProgressEvent } from '../../src/events.ts';
-import { CONFIG_BYTES } from '../../src/limits.ts';
+import { limitOf } from '../../src/limits.ts';
 import { buildImage, buildIndex, sha256, type BuiltImage } from '../fixtures/image-builder.ts';
 import { failureOf } from '../stream/collect.ts';
 import { bytesOf, FakeDestination, sourceOf, stuck, type FakeSource } from './fakes.ts';
@@ -67,7 +67,7 @@ describe('copyImage', () => {
     const image = imageOf(1);
     const text = image.manifest
       .toString()
-      .replace(`"size":${image.config.length}`, `"size":${CONFIG_BYTES + 1}`);
+      .replace(`"size":${image.config.length}`, `"size":${limitOf('config-size') + 1}`);
     const source = {
       ...sourceOf(image),
       getManifest: () => Promise.resolve({ bytes: Buffer.from(text), mediaType: '' }),

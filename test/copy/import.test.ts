@@ -64,6 +64,7 @@ class FakeStore implements LayerStore {
     }
     this.log.push(`imported ${name}`);
     return {
+      entries: 1,
       devicesLeftOut: 1,
       publish: async () => {
         await this.publishing(digest);

@@ -1,5 +1,5 @@
 import { AtomicError } from '../../errors.ts';
-import { LAYER_UNPACKED_BYTES } from '../../limits.ts';
+import { limitExceeded, limitOf } from '../../limits.ts';
 import {
   checkSymlink,
   effectivePax,
@@ -88,8 +88,9 @@ function effectiveType(type: string, givenPath: string): string {
 
 function addFileBytes(recorder: LayerRecorder, bytes: number, what: string): void {
   recorder.fileBytes += bytes;
-  if (recorder.fileBytes > LAYER_UNPACKED_BYTES) {
-    throw new AtomicError('limit-exceeded', `${what} has files of more than ${LAYER_UNPACKED_BYTES} bytes`);
+  const limit = limitOf('layer-unpacked-size');
+  if (recorder.fileBytes > limit) {
+    throw limitExceeded('layer-unpacked-size', `${what} has files of more than ${limit} bytes`);
   }
 }
 

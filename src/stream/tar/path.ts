@@ -1,8 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import { AtomicError } from '../../errors.ts';
-import { PATH_BYTES } from '../../limits.ts';
+import { NAME_BYTES, PATH_BYTES } from '../../limits.ts';
 
-const COMPONENT_BYTES = 255;
+const KERNEL_LIMIT =
+  'That is the limit of Linux itself, which no option raises: shorten the name in the image.';
 /** An empty, `.` or `..` component anywhere, or a leading or trailing slash. */
 const UNCLEAN = /(?:^|\/)\.{0,2}(?:\/|$)/;
 
@@ -16,6 +17,7 @@ export function cleanPath(path: string, what: string): string {
     throw new AtomicError(
       'limit-exceeded',
       `${what} has a path of ${path.length} bytes; Linux stops at ${PATH_BYTES}`,
+      { hint: KERNEL_LIMIT },
     );
   }
   const trimmed = path.startsWith('./') ? path.slice(2) : path;
@@ -35,8 +37,10 @@ function resolveDots(path: string): string {
 }
 
 function checkBytes(path: string, what: string): void {
-  if (path.length > COMPONENT_BYTES && path.split('/').some((part) => part.length > COMPONENT_BYTES)) {
-    throw new AtomicError('layer-invalid', `${what} has a file name of more than ${COMPONENT_BYTES} bytes`);
+  if (path.length > NAME_BYTES && path.split('/').some((part) => part.length > NAME_BYTES)) {
+    throw new AtomicError('layer-invalid', `${what} has a file name of more than ${NAME_BYTES} bytes`, {
+      hint: KERNEL_LIMIT,
+    });
   }
   if (path.includes('\0')) throw new AtomicError('layer-invalid', `${what} has a path with a NUL byte`);
   if (/[\x80-\xff]/.test(path) && !isUtf8(Buffer.from(path, 'latin1'))) {

@@ -4,7 +4,6 @@ import { AtomicError } from '../../errors.ts';
 import type { Descriptor } from '../../image/descriptor.ts';
 import { parseManifest } from '../../image/manifest.ts';
 import { formatReference } from '../../image/reference.ts';
-import { MANIFEST_BYTES } from '../../limits.ts';
 import { isFileOfSize, readSmallFile } from '../local-file.ts';
 import { createPartialFiles } from '../partial-files.ts';
 import type { ImageDestination } from '../transport.ts';
@@ -36,7 +35,7 @@ export async function openOciLayoutDestination(path: string, tag?: string): Prom
     },
     async commit() {
       if (reference === undefined) throw new AtomicError('internal', `${path} was given no manifest`);
-      const bytes = await readSmallFile(indexPath, MANIFEST_BYTES);
+      const bytes = await readSmallFile(indexPath, 'manifest-size');
       const index = bytes === undefined ? EMPTY_LAYOUT_INDEX : parseLayoutIndex(bytes, indexPath);
       await files.write(join(path, 'oci-layout'), LAYOUT_FILE);
       await files.write(indexPath, replaceEntry(index, reference, tag));
@@ -49,7 +48,7 @@ export async function openOciLayoutDestination(path: string, tag?: string): Prom
 async function prepareFolder(path: string): Promise<void> {
   await mkdir(path, { recursive: true });
   const marker = join(path, 'oci-layout');
-  const bytes = await readSmallFile(marker, MANIFEST_BYTES);
+  const bytes = await readSmallFile(marker, 'manifest-size');
   if (bytes !== undefined) return checkLayoutVersion(bytes, marker);
   // Blobs alone are what an interrupted first copy leaves.
   const foreign = (await readdir(path)).find((name) => name !== 'blobs' && !name.startsWith('.partial-'));
