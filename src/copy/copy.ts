@@ -18,6 +18,7 @@ export interface CopyOutcome {
 /**
  * Copies one image for one platform between two places, as `skopeo copy` does: blobs first, each verified on its way,
  * those that the destination has already not at all; then the manifest with its bytes unchanged.
+ * @param requireRoom told of what a destination on this host lacks, before the first byte; throws when it will not fit
  * @throws AtomicError the first that went wrong; the destination's name then stands for what it stood for
  */
 export async function copyImage(
@@ -27,12 +28,14 @@ export async function copyImage(
   expected: Digest | undefined,
   report: Report,
   signal: AbortSignal,
+  requireRoom: (missing: readonly Descriptor[]) => Promise<void> = () => Promise.resolve(),
 ): Promise<CopyOutcome> {
   const { manifest, digest, raw } = await resolveManifest(source, platform, expected);
   report({ event: 'resolved', image: source.name, digest, layers: manifest.layers.length });
   checkSize(manifest.config, 'config-size', `the config of ${source.name}`);
   const blobs = new Map<Digest, Descriptor>();
   for (const descriptor of [...manifest.layers, manifest.config]) blobs.set(descriptor.digest, descriptor);
+  if (destination.folder !== undefined) await requireRoom(await findMissing(destination, blobs.values()));
   const queue = [...blobs.values()];
   let copied = 0;
   const failed = new AbortController();
@@ -51,6 +54,15 @@ export async function copyImage(
   await destination.putManifest({ bytes: raw.bytes, mediaType: manifest.mediaType }, digest, 'reference');
   await destination.commit();
   return { digest, copied, present: blobs.size - copied };
+}
+
+async function findMissing(
+  destination: ImageDestination,
+  blobs: Iterable<Descriptor>,
+): Promise<Descriptor[]> {
+  const missing: Descriptor[] = [];
+  for (const blob of blobs) if (!(await destination.hasBlob(blob))) missing.push(blob);
+  return missing;
 }
 
 /** Whether the blob had to be copied. */

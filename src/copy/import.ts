@@ -25,6 +25,8 @@ export interface PendingLayer {
 export interface LayerStore {
   /** A layer that is there already, with its DiffID where the store knows it. */
   findLayer(digest: Digest): Promise<{ readonly diffId: string | undefined } | undefined>;
+  /** Told of all layers that are missing, before the first byte of one is fetched; throws when they will not fit. */
+  requireRoom?(missing: readonly Descriptor[]): Promise<void>;
   importLayer(layer: {
     readonly descriptor: Descriptor;
     readonly diffId: Digest;
@@ -62,6 +64,7 @@ export async function importLayers(
   signal: AbortSignal,
 ): Promise<ImportOutcome> {
   const missing = await findMissing(source, image, store, report);
+  if (missing.length > 0) await store.requireRoom?.(missing.map(({ descriptor }) => descriptor));
   const queue = [...missing];
   const failed = new AbortController();
   const stop = AbortSignal.any([signal, failed.signal]);

@@ -63,6 +63,7 @@ export async function openDirDestination(path: string): Promise<ImageDestination
   let reference: Uint8Array | undefined;
   return {
     name: formatReference({ transport: 'dir', path }),
+    folder: path,
     hasBlob: ({ digest, size }) => isFileOfSize(keep(hexOf(digest)), size),
     putBlob: ({ digest }, bytes) => files.write(keep(hexOf(digest)), bytes),
     async putManifest({ bytes }, digest, role) {

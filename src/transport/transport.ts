@@ -25,6 +25,8 @@ export interface ImageSource {
 
 export interface ImageDestination {
   readonly name: string;
+  /** Where it writes, when that is on this host. */
+  readonly folder?: string;
   hasBlob(descriptor: Descriptor): Promise<boolean>;
   /** Stores a blob under its digest. `bytes` verifies itself: it errors before its end when it is not what it should be. */
   putBlob(descriptor: Descriptor, bytes: Readable): Promise<void>;

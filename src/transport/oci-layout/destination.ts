@@ -26,6 +26,7 @@ export async function openOciLayoutDestination(path: string, tag?: string): Prom
   let reference: Descriptor | undefined;
   return {
     name: formatReference({ transport: 'oci', path, tag }),
+    folder: path,
     hasBlob: ({ digest, size }) => isFileOfSize(join(path, blobName(digest)), size),
     putBlob: ({ digest }, bytes) => files.write(join(path, blobName(digest)), bytes),
     async putManifest(manifest, digest, role) {
