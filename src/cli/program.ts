@@ -1,6 +1,7 @@
 /** The tree of commands. Each command's code is loaded when it is called; handlers get plain values and never see commander. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { exitCodeOf, EXIT } from './exit-codes.ts';
+import { describeDiskFull } from '../errors.ts';
 import { Output } from './output/output.ts';
 import type { CommandContext } from './commands/context.ts';
 
@@ -19,8 +20,10 @@ export async function runProgram(args: readonly string[], version: string): Prom
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    outputOf(program).error(error);
-    return exitCodeOf(error);
+    // A full disk can be met anywhere; whoever has no sentence for it needs none.
+    const told = describeDiskFull(error, 'a file');
+    outputOf(program).error(told);
+    return exitCodeOf(told);
   }
 }
 

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { constants, createReadStream, existsSync } from 'node:fs';
-import { lstat, mkdir, open, readdir, readlink, realpath, rename, stat, statfs } from 'node:fs/promises';
+import { lstat, open, readdir, readlink, realpath, rename, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { AtomicError, systemCodeOf } from '../errors.ts';
+import { makeFolder } from '../make-folder.ts';
 import { fileError } from './files/file-error.ts';
 import { installFile, missingParents } from './files/install.ts';
 import { createJournal } from './files/journal-file.ts';
@@ -31,10 +32,7 @@ export function createFiles(exec: Exec): HostFiles {
     readLink,
     realpath: (path) => telling(`find ${path}`, () => realpath(path)),
     checksum,
-    makeDirectory: (path, mode = 0o755) =>
-      telling(`create the folder ${path}`, async () => {
-        return (await mkdir(path, { recursive: true, mode })) !== undefined;
-      }),
+    makeDirectory: (path, mode = 0o755) => telling(`create the folder ${path}`, () => makeFolder(path, mode)),
     missingParents,
     install: installFile,
     createJournal,

@@ -9,11 +9,12 @@
  * Neighbours that need nothing of that share one process: see tree-outline.ts.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Exec } from '../host/ports.ts';
-import { AtomicError } from '../errors.ts';
+import { AtomicError, describeDiskFull } from '../errors.ts';
 import { hexOf, type Digest } from '../image/digest.ts';
+import { makeFolder } from '../make-folder.ts';
 import { indexPath } from './layer-index.ts';
 import { ensureIndex } from './index-foreign-layer.ts';
 import { prepareTree, finishTree, type LayerPlan } from './apply-layer.ts';
@@ -39,7 +40,21 @@ export async function checkoutLayers(
   target: string,
   options: CheckoutOptions,
 ): Promise<void> {
-  await mkdir(target, { recursive: true, mode: 0o755 });
+  try {
+    await makeFolder(target, 0o755);
+    await checkoutInOrder(exec, repository, layers, target, options);
+  } catch (error) {
+    throw describeDiskFull(error, target);
+  }
+}
+
+async function checkoutInOrder(
+  exec: Exec,
+  repository: Repository,
+  layers: readonly Digest[],
+  target: string,
+  options: CheckoutOptions,
+): Promise<void> {
   let outline: TreeOutline | undefined = new TreeOutline();
   let together: JoinedLayer[] = [];
   for (const [position, layer] of layers.entries()) {

@@ -1,8 +1,9 @@
-import { mkdir, open, readdir, readFile, stat } from 'node:fs/promises';
+import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AtomicError, systemCodeOf } from '../errors.ts';
 import type { Exec } from '../host/ports.ts';
 import { limitExceeded, STORED_BYTES } from '../limits.ts';
+import { makeFolder } from '../make-folder.ts';
 import { parseCommitMetadata } from './commit-object.ts';
 import { REF_PREFIX } from './names.ts';
 import { retryStagingRace } from './staging-race.ts';
@@ -40,7 +41,7 @@ export class Repository {
    */
   async ensure(): Promise<void> {
     if (await this.exists()) return;
-    await mkdir(this.path, { recursive: true, mode: 0o755 });
+    await makeFolder(this.path, 0o755);
     await this.#exec.run('ostree', [`--repo=${this.path}`, 'init', '--mode=bare']);
   }
 

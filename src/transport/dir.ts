@@ -2,13 +2,14 @@
  * `dir:PATH`: one image as plain files: `manifest.json`, `version`, each blob under its hex digest, manifests of an
  * index under `HEX.manifest.json`. Not standardised: containers-transports(5) and containers/image `directory` define it.
  */
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AtomicError } from '../errors.ts';
 import { hexOf, type Digest } from '../image/digest.ts';
 import type { RawManifest } from '../image/manifest.ts';
 import { formatReference } from '../image/reference.ts';
 import { CONFIG_FILE_BYTES } from '../limits.ts';
+import { makeFolder } from '../make-folder.ts';
 import { isFileOfSize, readSmallFile, streamFile } from './local-file.ts';
 import { createPartialFiles } from './partial-files.ts';
 import type { ImageDestination, ImageSource } from './transport.ts';
@@ -87,7 +88,7 @@ function entryName(digest: Digest): string {
 
 /** Makes the folder, or sees that it is ours to write in. */
 async function prepareFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true });
+  await makeFolder(path);
   const version = await readSmallFile(join(path, 'version'), CONFIG_FILE_BYTES);
   if (version !== undefined) return checkVersion(version, path);
   // Blobs alone are what an interrupted first copy leaves.

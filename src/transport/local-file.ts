@@ -2,7 +2,7 @@
 import { constants } from 'node:fs';
 import { lstat, open, type FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
-import { AtomicError, isAtomicError, messageOf, systemCodeOf } from '../errors.ts';
+import { AtomicError, messageOf, systemCodeOf } from '../errors.ts';
 import { limitExceeded, limitOf, type Cap } from '../limits.ts';
 
 /** Bytes asked of the disk at once. */
@@ -113,11 +113,4 @@ export function tooLong(what: string, size: number, cap: Cap): AtomicError {
 
 function endsEarly(what: string, length: number, done: number): AtomicError {
   return new AtomicError('archive-invalid', `${what} ends after ${done} of ${length} bytes`);
-}
-
-/** A failed write as an error of ours: a full disk has a code of its own, everything else passes unchanged. */
-export function writeError(error: unknown, path: string): unknown {
-  const code = systemCodeOf(error);
-  if (isAtomicError(error) || (code !== 'ENOSPC' && code !== 'EDQUOT')) return error;
-  return new AtomicError('disk-full', `${path} cannot be written: the disk is full`, { cause: error });
 }

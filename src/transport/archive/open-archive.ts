@@ -5,16 +5,9 @@ import { join } from 'node:path';
 import { Transform, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
-import { AtomicError, isAtomicError, messageOf } from '../../errors.ts';
+import { AtomicError, describeDiskFull, isAtomicError, messageOf } from '../../errors.ts';
 import { limitOf, type Cap } from '../../limits.ts';
-import {
-  openRegularFile,
-  READ_CHUNK_BYTES,
-  readRange,
-  streamRange,
-  tooLong,
-  writeError,
-} from '../local-file.ts';
+import { openRegularFile, READ_CHUNK_BYTES, readRange, streamRange, tooLong } from '../local-file.ts';
 import { MAGIC_BYTES, storedAs, type StoredAs } from './magic.ts';
 import { indexTar, type ArchiveMember } from './tar-index.ts';
 
@@ -103,7 +96,7 @@ async function inflate(handle: FileHandle, path: string, target: string): Promis
       createWriteStream(target, { flags: 'wx', mode: 0o600 }),
     );
   } catch (error) {
-    const known = writeError(error, target);
+    const known = describeDiskFull(error, target);
     if (isAtomicError(known)) throw known;
     throw new AtomicError('archive-invalid', `${path} cannot be decompressed: ${messageOf(error)}`, {
       cause: error,

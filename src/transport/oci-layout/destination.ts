@@ -1,9 +1,10 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AtomicError } from '../../errors.ts';
 import type { Descriptor } from '../../image/descriptor.ts';
 import { parseManifest } from '../../image/manifest.ts';
 import { formatReference } from '../../image/reference.ts';
+import { makeFolder } from '../../make-folder.ts';
 import { isFileOfSize, readSmallFile } from '../local-file.ts';
 import { createPartialFiles } from '../partial-files.ts';
 import type { ImageDestination } from '../transport.ts';
@@ -47,7 +48,7 @@ export async function openOciLayoutDestination(path: string, tag?: string): Prom
 
 /** Makes the folder, or sees that it is ours to write in. */
 async function prepareFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true });
+  await makeFolder(path);
   const marker = join(path, 'oci-layout');
   const bytes = await readSmallFile(marker, 'manifest-size');
   if (bytes !== undefined) return checkLayoutVersion(bytes, marker);
