@@ -56,6 +56,7 @@ export interface StagedDeployment {
  * @throws AtomicError of any of these; nothing is left then
  */
 export async function stageDeployment(app: App, request: StageRequest): Promise<StagedDeployment> {
+  await app.selinux.requireTools();
   const { name, slot, image } = request;
   const stagedAt = join(stagingFolder(app), `${name}.${process.pid}`);
   const path = deploymentPath(app, name, slot);
@@ -86,6 +87,7 @@ export async function stageDeployment(app: App, request: StageRequest): Promise<
       ...rendered.files.map(({ path: file, mode, content }) => ({ path: file, mode, content })),
       { path: 'info', mode: 0o644, content: formatInfo(info) },
     ];
+    // Their labels are the checkouts folder's: the policy has none of its own for what is below it.
     for (const { path: file, mode, content } of files) {
       await app.files.writeFileAtomic(join(stagedAt, file), content, mode, { fsync: false });
     }
@@ -137,7 +139,7 @@ async function render(
     exports,
     config,
     facts: await readImageFacts(rootfs, factPaths(config)),
-    selinux: app.files.standsNow('/sys/fs/selinux/enforce'),
+    selinux: app.selinux.isOn,
     sourceMissing: (source) => !app.files.standsNow(source),
     ...(previousTmpfiles === undefined ? {} : { previousTmpfiles }),
     templates: await app.loadTemplates(),

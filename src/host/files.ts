@@ -13,16 +13,18 @@ import { removeEntry, removeTree } from './files/remove.ts';
 import { createFile, createSymlink, linkFile, syncDirectory, writeFileAtomic } from './files/replace.ts';
 import { isFileOpen } from './open-files.ts';
 import { limitExceeded, limitOf, type Cap } from '../limits.ts';
-import type { Exec, HostFiles } from './ports.ts';
+import type { Exec, HostFiles, Selinux } from './ports.ts';
+import { createSelinux } from './selinux.ts';
 
-/** The host's files; `sync` and `rm` are run for what node cannot do. */
-export function createFiles(exec: Exec): HostFiles {
+/** The host's files; `sync`, `rm` and SELinux's programs are run for what node cannot do. */
+export function createFiles(exec: Exec, selinux: Selinux = createSelinux(exec)): HostFiles {
   return {
     writeFileAtomic,
     createFile,
     createSymlink,
     link: linkFile,
     isSame,
+    label: (path) => selinux.restoreLabels([path]),
     readIfExists,
     exists,
     isOpen: isFileOpen,
@@ -34,7 +36,7 @@ export function createFiles(exec: Exec): HostFiles {
     checksum,
     makeDirectory: (path, mode = 0o755) => telling(`create the folder ${path}`, () => makeFolder(path, mode)),
     missingParents,
-    install: installFile,
+    install: (file, temporary) => installFile(file, temporary, selinux),
     createJournal,
     rename: (from, to) => telling(`rename ${from} to ${to}`, () => rename(from, to)),
     remove: removeEntry,

@@ -48,6 +48,7 @@ export interface ImportedLayer {
 /**
  * Streams a layer into the repo: verify, decompress, verify the DiffID, filter, `ostree commit`. Memory use does not
  * depend on the layer's size. This is the one place that knows how a tree gets into the repo.
+ * @param labels whether its files get SELinux labels, by this host's policy for their paths as if in `/`
  * @throws AtomicError of whatever is wrong with the bytes; `disk-full`, `command-failed` of ostree; `store-race` when
  * another try will do
  */
@@ -55,6 +56,7 @@ export async function importLayer(
   exec: Exec,
   repository: string,
   layer: LayerToImport,
+  labels = false,
 ): Promise<ImportedLayer> {
   const { descriptor, diffId, what } = layer;
   // Until the pipeline listens; what went wrong is then still there to be read.
@@ -81,11 +83,14 @@ export async function importLayer(
       filter,
     ];
     const ticker = setInterval(() => layer.onProgress(compressed.bytesPassed), 200);
-    const commit = await runBoth(commitTar(exec, repository, filter), pipeline(stages), filter, what).finally(
-      () => {
-        clearInterval(ticker);
-      },
-    );
+    const commit = await runBoth(
+      commitTar(exec, repository, filter, labels),
+      pipeline(stages),
+      filter,
+      what,
+    ).finally(() => {
+      clearInterval(ticker);
+    });
     if (!compressed.verified) {
       throw new AtomicError('stream-broken', `${what} has bytes behind the end of its compressed stream`);
     }
@@ -112,7 +117,7 @@ export async function importLayer(
 }
 
 /** Commits a tar without a ref; resolves with the commit's checksum. */
-async function commitTar(exec: Exec, repository: string, tar: Readable): Promise<string> {
+async function commitTar(exec: Exec, repository: string, tar: Readable, labels: boolean): Promise<string> {
   const { stdout } = await exec.run(
     'ostree',
     [
@@ -122,6 +127,8 @@ async function commitTar(exec: Exec, repository: string, tar: Readable): Promise
       '--no-bindings',
       '--fsync=false',
       '--tar-autocreate-parents',
+      // The commit that adds the metadata has the same tree, and with it the labels.
+      ...(labels ? ['--selinux-policy=/'] : []),
       '--tree=tar=-',
       '--subject=',
     ],
