@@ -8,7 +8,6 @@
  */
 import { createReadStream, createWriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
-import { once } from 'node:events';
 import { join } from 'node:path';
 import { AtomicError, describeDiskFull } from '../errors.ts';
 import { hexOf, type Digest } from '../image/digest.ts';
@@ -55,7 +54,8 @@ export class LayerIndexWriter {
   async publish(): Promise<void> {
     this.#flush();
     this.#stream.end();
-    if (!this.#stream.closed) await once(this.#stream, 'close');
+    // An error is kept by the listener, and closes the stream as well.
+    if (!this.#stream.closed) await new Promise<void>((resolve) => this.#stream.once('close', resolve));
     if (this.#failure !== undefined) throw describeDiskFull(this.#failure, this.#path);
     await rename(this.#temporary, this.#path);
   }

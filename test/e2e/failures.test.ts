@@ -272,9 +272,28 @@ describe('a host', () => {
     );
   });
 
-  it('whose disk is full says so, and has nothing of the image but whole layers', async () => {
+  it('whose disk is too small says so before it fetches anything', async () => {
     await stage.shell('mkdir -p /var/lib/small; mount -t tmpfs -o size=1m tmpfs /var/lib/small');
     const refused = await refuseBy('env', 'ATOMIC_OSTREE_CHECKOUT_PATH=/var/lib/small');
+    const left = await stage.shell(`cd /var/lib/small; find . -name '*.file'
+      ostree --repo=.storage/ostree refs --list ociimage`);
+    await stage.shell('umount /var/lib/small; rmdir /var/lib/small');
+    expect(left).toBe('');
+    expect({ ...refused, changes: await listChanges(stage, before) }).toEqual(
+      refusal(
+        ['needs about', 'estimated from', 'is free, of which', '/var/lib/small/.storage/ostree'],
+        '--limit free-space=ignore',
+      ),
+    );
+  });
+
+  it('whose disk is full says so, and has nothing of the image but whole layers', async () => {
+    await stage.shell('mkdir -p /var/lib/small; mount -t tmpfs -o size=1m tmpfs /var/lib/small');
+    const conf = '/run/no-look.conf';
+    await stage.host.writeFile(conf, 'limits: {free-space: ignore}\n');
+    const place = 'ATOMIC_OSTREE_CHECKOUT_PATH=/var/lib/small';
+    const refused = await refuseBy('env', place, `ATOMIC_CONF=${conf}`);
+    await stage.run('rm', conf);
     const left = await stage.shell(`cd /var/lib/small; find . -type f ! -path './.storage/*'
       ostree --repo=.storage/ostree refs --list ociimage | grep -F _2F || true`);
     await stage.shell('umount /var/lib/small; rmdir /var/lib/small');

@@ -77,7 +77,8 @@ export async function mountSmallDisk(stage: Stage, options: DiskOptions): Promis
       // Small files hold inodes, one large one holds blocks.
       await stage.shell(
         unit === 'blocks'
-          ? `dd if=/dev/zero of=${PLACE}/fill bs=${BLOCK} 2>/dev/null || true
+          ? `fallocate -l $((($(stat -f -c %f ${PLACE}) - 200) * ${BLOCK})) ${PLACE}/fill
+            dd if=/dev/zero of=${PLACE}/fill bs=${BLOCK} oflag=append conv=notrunc 2>/dev/null || true
             sync -f ${PLACE}; truncate -s -$(($1 * ${BLOCK})) ${PLACE}/fill; sync -f ${PLACE}`
           : `mkdir ${PLACE}/fill; free=$(stat -f -c %d ${PLACE})
             seq 1 $((free - $1)) | sed 's|^|${PLACE}/fill/|' | xargs -r touch; sync -f ${PLACE}`,
