@@ -136,6 +136,18 @@ describe('an image', () => {
     );
   });
 
+  it('that is over a limit says which, and is taken once that is raised', async () => {
+    const image = layout(makeImage([{ path: 'x', content: '' }]));
+    expect(await refuseInstall(image, '--limit', 'layers=1')).toEqual(
+      refusal(['has 2 layers; the limit is 1'], '--limit layers=2 (or limits: in atomic.conf)'),
+    );
+    const conf = '/run/limits.conf';
+    await stage.host.writeFile(conf, 'limits:\n  layers: 1\n');
+    const env = { ATOMIC_CONF: conf };
+    expect((await stage.atomic(['pull', image], { env })).code).toBe(1);
+    expect((await stage.atomic(['pull', image, '--limit', 'layers=2'], { env })).code).toBe(0);
+  });
+
   it('that names no command to run is refused', async () => {
     const image = layout(makeImage([{ path: 'x', content: '' }]));
     expect(await refuseInstall(image)).toEqual(refusal(['names no command to run'], 'Give the image a CMD'));
@@ -207,6 +219,14 @@ describe('the command line', () => {
     const [sentence, help, ...rest] = stderr.split('\n');
     expect(sentence).toMatch(new RegExp(`^${command}: \\S`));
     expect([help, rest]).toEqual([`Try '${command} --help' for more information.`, ['']]);
+  });
+
+  it.each([
+    ['nope=1', 'there is no such limit', 'Limits are manifest-size, '],
+    ['layers=none', 'it takes a number from 1 to ', 'It stands at 512 by default'],
+  ])('that moves a limit with %j exits with 2 and says what there is', async (limit, sentence, hint) => {
+    const refused = await refuse('pull', 'x', '--limit', limit);
+    expect({ ...refused, code: refused.code - 1 }).toEqual(refusal(['--limit', sentence], hint));
   });
 
   it('that is empty exits with 2 and shows what there is', async () => {

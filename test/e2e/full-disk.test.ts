@@ -23,6 +23,26 @@ const LAYERS_TWICE = /^(?:commit|publish) a layer(?:commit|publish) a layer$/;
 const COMMANDS = ['install', 'update', 'rollback', 'uninstall'] as const;
 type Command = (typeof COMMANDS)[number];
 
+/** What has to be met by one sweep or another; which one meets what depends on where its blocks fall. */
+const STAGES: Readonly<Record<string, RegExp>> = {
+  "a layer's index": /layers-1/,
+  'a layer': /^commit a layer$/,
+  "a layer's metadata and ref": /^publish a layer$/,
+  'the config': /^commit the config$/,
+  'the image': /^commit the image$/,
+  'the staged folder': /staging\/disk-web\.PID$/,
+  'the checkout': /^ostree checkout/,
+  'rendered files': /staging\/disk-web\.PID\/(?:config\.json|info|disk-web\.service|tmpfiles-)/,
+  'the journal': /journal\/disk-web\.jsonl$/,
+  'host files': /^Cannot create \/var\/lib\/containers\/host/,
+  'the unit': /systemd\/system\/disk-web\.service$/,
+  'the tmpfiles configuration': /\/etc\/tmpfiles\.d\/disk-web\.conf$/,
+  'the link': /^Cannot link disk-web to/,
+  'what tmpfiles makes': /^systemd-tmpfiles/,
+  'the enablement': /^systemctl/,
+};
+const met = new Set<string>();
+
 let stage: Stage | undefined;
 let disk: SmallDisk;
 let images: readonly string[];
@@ -191,6 +211,7 @@ async function sweep(host: Stage, command: Command, unit: Unit): Promise<string[
         )
         .join('\n'),
   );
+  for (const point of points) met.add(point);
   expect(faults).toEqual([]);
   expect(points.at(-1)).toBe('done');
   return points;
@@ -242,4 +263,9 @@ describe('a disk without an inode left', () => {
     },
     10 * MINUTES,
   );
+});
+
+it('every stage of a change has met a full disk above', () => {
+  const missed = Object.entries(STAGES).filter(([, point]) => ![...met].some((one) => point.test(one)));
+  expect(missed.map(([name]) => name)).toEqual([]);
 });
