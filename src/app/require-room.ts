@@ -61,7 +61,7 @@ export function findShortage(
       'disk-full',
       `${what} needs about ${formatSize(need.diskBytes)} in ${path} (${layers}), where ${formatSize(freeBytes)} is free${kept}`,
       {
-        hint: `Remove containers and images that are not used, lower min-free-space-size in ${path}/config, ${GO_ON}.`,
+        hint: `Remove what is not used (atomic-ts images prune), lower min-free-space-size in ${path}/config, ${GO_ON}.`,
       },
     );
   }

@@ -3,10 +3,11 @@
  * So each import has a mark beside the journals, on the disk from before its first ref until the file system has been
  * synced. A mark that an earlier boot left tells which refs not to trust.
  */
-import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AtomicError, systemCodeOf } from '../errors.ts';
 import { isRecord, parseJson } from '../image/json.ts';
+import { makeFolder } from '../make-folder.ts';
 import { indexFolder } from './layer-index.ts';
 import { REF_PREFIX } from './names.ts';
 
@@ -39,7 +40,7 @@ const UNFINISHED = '.atomic-new';
 export async function markImport(folder: string, mark: ImportToMark): Promise<string> {
   const name = `${PREFIX}${mark.pid}-${Date.now()}`;
   const unfinished = join(folder, `.${name}${UNFINISHED}`);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolder(folder, 0o700);
   const file = await open(unfinished, 'wx', 0o644);
   try {
     await file.writeFile(`${JSON.stringify(mark)}\n`);
