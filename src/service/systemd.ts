@@ -1,7 +1,7 @@
 import { AtomicError, isAtomicError, messageOf } from '../errors.ts';
 import type { Exec } from '../host/ports.ts';
 import { systemClock, type Clock } from './clock.ts';
-import { tellingFullDisk } from './full-disk.ts';
+import { makingLinks } from './full-disk.ts';
 import { probe, waitHealthy, type HealthGate, type HealthVerdict } from './health.ts';
 import { SETTLE_PROPERTIES, waitSettled, type StartVerdict } from './settle.ts';
 
@@ -78,7 +78,7 @@ export function createSystemd(exec: Exec, clock: Clock = systemClock, units = UN
     journalTail(exec, unit, lines, since);
   return {
     daemonReload: async () => void (await exec.run('systemctl', ['daemon-reload', '--no-ask-password'])),
-    enable: (unit) => tellingFullDisk(units, () => control('enable', unit)),
+    enable: (unit) => makingLinks(units, () => control('enable', unit)),
     disable: (unit) => control('disable', unit),
     disableNow: (unit) => control('disable', unit, '--now'),
     start: async (unit, signal) => {
