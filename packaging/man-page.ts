@@ -1,5 +1,6 @@
 /** docs/man/atomic-ts.1 out of the commands themselves, so that the page and `--help` cannot disagree. */
 import type { Command } from 'commander';
+import { formatLimit, LIMIT_NAMES, LIMITS } from '../src/limits.ts';
 
 /** The page as roff; the same commands give the same page. */
 export function formatManPage(program: Command): string {
@@ -17,6 +18,12 @@ export function formatManPage(program: Command): string {
     ...optionLines(program),
     '.SH COMMANDS',
     ...leafCommands(program).flatMap(commandLines),
+    '.SH LIMITS',
+    'What a foreign image may make this program read, hold or write is capped. \\-\\-limit \\fINAME\\fR=\\fIVALUE\\fR moves a cap for one command, ',
+    '.B limits:',
+    'in atomic.conf (a mapping of names to values) for all. A size takes K, M, G or T (powers of 1024).',
+    ...limitLines(),
+    'What Linux or a format caps (4096 bytes in a path, 255 in a name) cannot be raised.',
     '.SH EXIT STATUS',
     '0: done, or nothing to do. 1: failed; what was begun is undone. 2: usage. 130, 143: interrupted by SIGINT or SIGTERM and undone.',
     '.SH FILES',
@@ -25,7 +32,7 @@ export function formatManPage(program: Command): string {
     'deployments NAME.0 and NAME.1, the link NAME to the one in use, and the ostree repo .storage/ostree',
     '.TP',
     '.I /etc/atomic.conf',
-    'optional: ostree_repository, checkout_path, runtime, http_proxy, https_proxy, no_proxy',
+    'optional: ostree_repository, checkout_path, runtime, http_proxy, https_proxy, no_proxy, limits',
     '.SH ENVIRONMENT',
     'ATOMIC_OSTREE_CHECKOUT_PATH, ATOMIC_OSTREE_REPO, ATOMIC_CONF, RUNC_PATH, HTTP_PROXY, HTTPS_PROXY, NO_PROXY',
     '.SH SEE ALSO',
@@ -56,6 +63,14 @@ function optionLines(command: Command): string[] {
     '.TP',
     `.B ${escapeRoff(option.flags)}`,
     escapeRoff(option.description),
+  ]);
+}
+
+function limitLines(): string[] {
+  return LIMIT_NAMES.flatMap((name) => [
+    '.TP',
+    `.BR ${escapeRoff(name)} " (default: ${formatLimit(name, LIMITS[name].default)}, at most ${formatLimit(name, LIMITS[name].max)})"`,
+    escapeRoff(LIMITS[name].caps),
   ]);
 }
 

@@ -95,3 +95,21 @@ export function systemCodeOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
 }
+
+/** What to do about a full disk, where nothing better is known. */
+export const FREE_SPACE_HINT = 'Free some space and try again.';
+
+/**
+ * A failed write as an error of ours when it found the disk full or a quota used up; everything else unchanged.
+ * @param path what was written, unless the system's own error names it
+ */
+export function describeDiskFull(error: unknown, path: string): unknown {
+  const code = systemCodeOf(error);
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error;
+  const { path: named } = error as { readonly path?: unknown };
+  const found = code === 'ENOSPC' ? 'no space is left on the disk' : 'the disk quota is used up';
+  return new AtomicError('disk-full', `Cannot write ${typeof named === 'string' ? named : path}: ${found}`, {
+    cause: error,
+    hint: FREE_SPACE_HINT,
+  });
+}

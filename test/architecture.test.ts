@@ -6,13 +6,14 @@ import { describe, expect, it } from 'vitest';
 const ROOT = join(import.meta.dirname, '..');
 
 /** What every folder may import. `host/ports` is the types of the ports; the implementations are another room. */
-const EVERYWHERE = new Set(['errors', 'limits', 'events', 'escape', 'host/ports']);
+const EVERYWHERE = new Set(['errors', 'limits', 'events', 'escape', 'make-folder', 'host/ports']);
 
 /** For each room the rooms that it may import from. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   limits: [],
   escape: [],
+  'make-folder': [],
   events: ['image'],
   'host/ports': [],
   image: [],

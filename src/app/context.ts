@@ -1,6 +1,6 @@
 import type { AtomicConf } from '../config/atomic-conf.ts';
 import type { Report } from '../events.ts';
-import type { Exec, HostFiles, HostIdentity, HostPaths, Locks } from '../host/ports.ts';
+import type { Exec, HostFiles, HostIdentity, HostPaths, Locks, Selinux } from '../host/ports.ts';
 import type { Templates } from '../render/own-template.ts';
 import type { ImageStore } from '../store/image-store.ts';
 import type { Systemd } from '../service/systemd.ts';
@@ -11,6 +11,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export interface App {
   readonly exec: Exec;
   readonly files: HostFiles;
+  readonly selinux: Selinux;
   readonly locks: Locks;
   readonly identity: HostIdentity;
   readonly paths: HostPaths;

@@ -1,6 +1,7 @@
 import { copyImage, type CopyOutcome } from '../copy/copy.ts';
 import { openDestination, openSource } from '../transport/open.ts';
 import type { App } from './context.ts';
+import { requireFolderRoom } from './require-room.ts';
 import { openOptions, platformOf, readReference, type RegistryAccess } from './pull-image.ts';
 
 export interface CopyRequest {
@@ -21,7 +22,18 @@ export async function copyBetween(app: App, request: CopyRequest): Promise<CopyO
     );
     try {
       const expected = reference.transport === 'docker' ? reference.image.digest : undefined;
-      return await copyImage(source, destination, platformOf(app), expected, app.report, app.signal);
+      const { folder } = destination;
+      return await copyImage(
+        source,
+        destination,
+        platformOf(app),
+        expected,
+        app.report,
+        app.signal,
+        async (missing) => {
+          if (folder !== undefined) await requireFolderRoom(app, folder, source.name, missing);
+        },
+      );
     } finally {
       await destination.close();
     }

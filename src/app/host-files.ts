@@ -6,7 +6,6 @@ import { readExports, type Exports } from '../container/exports.ts';
 import { planHostFileRemoval, planHostFiles, type PlannedHostFile } from '../container/host-files.ts';
 import type { ContainerInfo } from '../container/info.ts';
 import type { HostFile } from '../host/ports.ts';
-import { EXPORT_FILE_BYTES } from '../limits.ts';
 import { substitute } from '../render/substitute.ts';
 import type { App } from './context.ts';
 import type { Deployment } from './containers.ts';
@@ -140,7 +139,7 @@ async function previewFile(
   const mode = file.mode.toString(8).padStart(4, '0');
   if (content !== undefined) return [{ path, mode, content }];
   const staged = rootfs + (source ?? '').slice(place.length);
-  const bytes = (await app.files.readIfExists(staged, EXPORT_FILE_BYTES)) ?? Buffer.alloc(0);
+  const bytes = (await app.files.readIfExists(staged, 'export-size')) ?? Buffer.alloc(0);
   return [
     isUtf8(bytes)
       ? { path, mode, content: bytes.toString('utf8') }

@@ -3,12 +3,14 @@ import { resolve } from 'node:path';
 import { AtomicError } from '../errors.ts';
 import { importLayers } from '../copy/import.ts';
 import { readImage, resolveManifest, type ResolvedManifest } from '../copy/resolve.ts';
+import type { Descriptor } from '../image/descriptor.ts';
 import { formatReference, parseReference, type ImageReference } from '../image/reference.ts';
 import type { Platform } from '../image/platform.ts';
 import { withTag } from '../store/names.ts';
 import type { StoredImage } from '../store/image-store.ts';
 import { openSource, type OpenOptions } from '../transport/open.ts';
 import type { App } from './context.ts';
+import { requireStoreRoom } from './require-room.ts';
 import { shareStore } from './store-lock.ts';
 import { importMarked } from './sync-imports.ts';
 
@@ -103,7 +105,10 @@ export async function importImage(app: App, text: string, access: RegistryAccess
     const image = await readImage(source, resolved, platform);
     await app.store.repository.ensure();
     return await importMarked(app, withTag(imageName), async (store, marked) => {
-      const outcome = await importLayers(source, image, store, app.report, app.signal);
+      const requireRoom = (missing: readonly Descriptor[]): Promise<void> =>
+        requireStoreRoom(app, imageName, missing);
+      const layers = { ...store, requireRoom };
+      const outcome = await importLayers(source, image, layers, app.report, app.signal);
       tellLeftOut(app, outcome.devicesLeftOut);
       await marked;
       const stored = await app.store.commitImage({

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { AtomicError } from '../errors.ts';
 import type { ContainerName } from '../container/name.ts';
-import { EXPORT_FILE_BYTES } from '../limits.ts';
+import { OWN_JSON_BYTES } from '../limits.ts';
 import type { App } from './context.ts';
 import { placesOf, readPresent, requireRoot, withContainerLock } from './change.ts';
 import { findContainer, readOtherDeployment, type Deployment } from './containers.ts';
@@ -65,5 +65,5 @@ export async function rollBackContainer(
 }
 
 async function readOwn(app: App, { path }: Deployment, file: string): Promise<string | undefined> {
-  return (await app.files.readIfExists(join(path, file), EXPORT_FILE_BYTES))?.toString('utf8');
+  return (await app.files.readIfExists(join(path, file), OWN_JSON_BYTES))?.toString('utf8');
 }

@@ -11,7 +11,7 @@ import { formatInfo, type ContainerInfo } from '../container/info.ts';
 import type { ContainerName } from '../container/name.ts';
 import { hexOf } from '../image/digest.ts';
 import type { StoredValues } from '../container/stored-values.ts';
-import { EXPORT_FILE_BYTES } from '../limits.ts';
+import { OWN_JSON_BYTES } from '../limits.ts';
 import { renderDeployment, type DeploymentFile, type RenderedDeployment } from '../render/bundle.ts';
 import { factPaths } from '../render/runtime-spec.ts';
 import { checkoutLayers } from '../store/checkout.ts';
@@ -61,6 +61,7 @@ export interface StagedDeployment {
  * @throws AtomicError of any of these; nothing is left then
  */
 export async function stageDeployment(app: App, request: StageRequest): Promise<StagedDeployment> {
+  await app.selinux.requireTools();
   const { name, slot, image } = request;
   const stagedAt = join(stagingFolder(app), `${name}.${process.pid}`);
   const path = deploymentPath(app, name, slot);
@@ -91,6 +92,7 @@ export async function stageDeployment(app: App, request: StageRequest): Promise<
       ...rendered.files.map(({ path: file, mode, content }) => ({ path: file, mode, content })),
       { path: 'info', mode: 0o644, content: formatInfo(info) },
     ];
+    // Their labels are the checkouts folder's: the policy has none of its own for what is below it.
     for (const { path: file, mode, content } of files) {
       await app.files.writeFileAtomic(join(stagedAt, file), content, mode, { fsync: false });
     }
@@ -142,7 +144,7 @@ async function render(
     exports,
     config,
     facts: await readImageFacts(rootfs, factPaths(config)),
-    selinux: app.files.standsNow('/sys/fs/selinux/enforce'),
+    selinux: app.selinux.isOn,
     sourceMissing: (source) => !app.files.standsNow(source),
     ...(previousTmpfiles === undefined ? {} : { previousTmpfiles }),
     templates: await app.loadTemplates(),
@@ -168,7 +170,7 @@ function storedValues({ values, valueSources }: ContainerInfo): StoredValues {
 
 async function readPreviousTmpfiles(app: App, { name, previous }: StageRequest): Promise<string | undefined> {
   if (previous === undefined) return undefined;
-  return (await app.files.readIfExists(tmpfilesPath(app, name), EXPORT_FILE_BYTES))?.toString('utf8');
+  return (await app.files.readIfExists(tmpfilesPath(app, name), OWN_JSON_BYTES))?.toString('utf8');
 }
 
 /** The name as atomic wrote it: `:latest` is not spelled out. */

@@ -38,7 +38,8 @@ export async function importMarked<T>(
         isVisible = true;
         await pending.publish();
       };
-      return { devicesLeftOut: pending.devicesLeftOut, publish, discard: () => pending.discard() };
+      const { entries, devicesLeftOut } = pending;
+      return { entries, devicesLeftOut, publish, discard: () => pending.discard() };
     },
   };
   try {

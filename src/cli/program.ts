@@ -1,6 +1,7 @@
 /** The tree of commands. Each command's code is loaded when it is called; handlers get plain values and never see commander. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { exitCodeOf, EXIT } from './exit-codes.ts';
+import { describeDiskFull } from '../errors.ts';
 import { Output } from './output/output.ts';
 import type { CommandContext } from './commands/context.ts';
 
@@ -19,8 +20,10 @@ export async function runProgram(args: readonly string[], version: string): Prom
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    outputOf(program).error(error);
-    return exitCodeOf(error);
+    // A full disk can be met anywhere; whoever has no sentence for it needs none.
+    const told = describeDiskFull(error, 'a file');
+    outputOf(program).error(told);
+    return exitCodeOf(told);
   }
 }
 
@@ -55,6 +58,7 @@ export function buildProgram(version: string, exit: (code: number) => void): Com
         lockWaitMs: Number(program.opts()['wait']) * 1000,
         command: namesOf(given.at(-1) as Command).join(' '),
         assumeYes: program.opts()['assumeyes'] === true,
+        limits: (given.at(-2) as { readonly limit?: readonly string[] } | undefined)?.limit ?? [],
       };
       exit((await run(context, ...(given.slice(0, -1) as never[]))) ?? EXIT.ok);
     };
@@ -245,7 +249,13 @@ function addRegistryOptions(command: Command): Command {
     .option('--src-creds, --creds <user[:password]>', 'credentials for the registry')
     .option('--authfile <path>', 'where credentials are looked up (default: as containers-auth.json(5) says)')
     .option('--cert-dir <path>', "a folder with the registry's certificates")
-    .option('--tls-verify <bool>', 'whether TLS is asked of the registry', bool);
+    .option('--tls-verify <bool>', 'whether TLS is asked of the registry', bool)
+    .option(
+      '--limit <name=value>',
+      'move a limit on what an image may take (repeatable): see LIMITS in atomic-ts(1)',
+      collect,
+      [],
+    );
 }
 
 function collect(value: string, previous: readonly string[]): string[] {

@@ -13,6 +13,8 @@ import { readIdentity } from '../host/identity.ts';
 import { createLocks } from '../host/locks.ts';
 import { resolvePaths } from '../host/paths.ts';
 import type { HostFacts } from '../host/ports.ts';
+import { createSelinux } from '../host/selinux.ts';
+import { moveLimits, type LimitValues } from '../limits.ts';
 import type { Templates } from '../render/own-template.ts';
 import { createSystemd } from '../service/systemd.ts';
 import { ImageStore } from '../store/image-store.ts';
@@ -23,26 +25,37 @@ export interface WiringOptions {
   readonly lockWaitMs: number;
   /** How others, who wait for our locks, are told of us: `atomic-ts update`. */
   readonly command: string;
+  /** Of the command line; they outrank atomic.conf's. */
+  readonly limits: LimitValues;
 }
 
 /** The program's view of this host. */
-export async function createApp({ version, report, lockWaitMs, command }: WiringOptions): Promise<App> {
+export async function createApp({
+  version,
+  report,
+  lockWaitMs,
+  command,
+  limits,
+}: WiringOptions): Promise<App> {
   // What we make is for others to read; modes that matter are given with the file.
   process.umask(0o022);
   const environment = process.env;
   const exec = createExec();
-  const files = createFiles(exec);
+  const selinux = createSelinux(exec);
+  const files = createFiles(exec, selinux);
   const conf = await readAtomicConf(environment, (path, cap) => files.readIfExists(path, cap));
+  moveLimits({ ...conf.limits, ...limits });
   const paths = await resolvePaths({ environment, conf, files });
   return {
     exec,
     files,
+    selinux,
     locks: createLocks(command),
     identity: readIdentity(),
     paths,
     conf,
     environment: withProxies(environment, conf),
-    store: new ImageStore(paths.repository, exec),
+    store: new ImageStore(paths.repository, exec, { labels: selinux.isOn }),
     services: createSystemd(exec),
     report,
     signal: abortOnSignals(),

@@ -1,6 +1,6 @@
 import { AtomicError, messageOf } from '../errors.ts';
 import { isRecord } from '../image/json.ts';
-import { CONFIG_FILE_BYTES } from '../limits.ts';
+import { CONFIG_FILE_BYTES, parseLimit, type LimitValues } from '../limits.ts';
 
 /** What we know of atomic.conf; a key that is absent, empty or null is undefined. */
 export interface AtomicConf {
@@ -11,6 +11,8 @@ export interface AtomicConf {
   readonly httpProxy: string | undefined;
   readonly httpsProxy: string | undefined;
   readonly noProxy: string | undefined;
+  /** `limits:`, a mapping of names to values. */
+  readonly limits: LimitValues;
 }
 
 export const DEFAULT_CONF_PATH = '/etc/atomic.conf';
@@ -69,7 +71,27 @@ export function parseAtomicConf(document: unknown, path: string): AtomicConf {
     httpProxy: text('http_proxy'),
     httpsProxy: text('https_proxy'),
     noProxy: text('no_proxy'),
+    limits: parseLimits(keys['limits'] ?? {}, path),
   };
+}
+
+/** A value may be written as a number (`layers: 600`) or as text (`layer-size: 100G`). */
+function parseLimits(limits: unknown, path: string): LimitValues {
+  const where = `limits in ${path}`;
+  if (!isRecord(limits)) {
+    throw new AtomicError('config-invalid', `${where} are no mapping of names to values`, {
+      hint: 'Write each on a line of its own, indented: "  layer-size: 100G".',
+    });
+  }
+  const values = Object.entries(limits).map(([name, value]) =>
+    parseLimit(
+      name,
+      typeof value === 'string' ? value : (JSON.stringify(value) ?? ''),
+      where,
+      'config-invalid',
+    ),
+  );
+  return Object.assign({}, ...values) as LimitValues;
 }
 
 function firstLine(text: string): string {

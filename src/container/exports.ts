@@ -1,5 +1,4 @@
 import { AtomicError, messageOf } from '../errors.ts';
-import { EXPORT_FILE_BYTES } from '../limits.ts';
 import { EMPTY_MANIFEST, parseExportsManifest, type ExportsManifest } from './exports-manifest.ts';
 import { readInRoot, resolveInRoot } from './rooted-path.ts';
 
@@ -18,7 +17,7 @@ export interface Exports {
 
 /**
  * Reads /exports out of a checked-out image. Links are followed inside `rootfs` only; each file is a regular one of at
- * most EXPORT_FILE_BYTES in UTF-8. Templates have their line ends turned into `\n`, as Python's text files do.
+ * most `export-size` in UTF-8. Templates have their line ends turned into `\n`, as Python's text files do.
  * @throws AtomicError `exports-invalid`, `limit-exceeded`
  */
 export async function readExports(rootfs: string): Promise<Exports> {
@@ -41,7 +40,7 @@ export async function readExports(rootfs: string): Promise<Exports> {
 }
 
 async function readText(rootfs: string, path: string): Promise<string | undefined> {
-  const bytes = await readInRoot(rootfs, path, EXPORT_FILE_BYTES, 'exports-invalid');
+  const bytes = await readInRoot(rootfs, path, 'export-size', 'exports-invalid');
   if (bytes === undefined) return undefined;
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);

@@ -8,7 +8,6 @@ import { posix } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { AtomicError, messageOf } from '../errors.ts';
 import type { HostFile } from '../host/ports.ts';
-import { EXPORT_FILE_BYTES } from '../limits.ts';
 import type { ExportsManifest } from './exports-manifest.ts';
 import { parseHostPath, renamePath } from './host-files/host-path.ts';
 import { walkHostfs, type HostfsEntry } from './host-files/walk.ts';
@@ -109,7 +108,7 @@ async function planFile(
 }
 
 async function readTemplate(rootfs: string, path: string): Promise<string> {
-  const bytes = await readInRoot(rootfs, path, EXPORT_FILE_BYTES, 'exports-invalid');
+  const bytes = await readInRoot(rootfs, path, 'export-size', 'exports-invalid');
   try {
     const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
     return text.replaceAll(/\r\n?/g, '\n');

@@ -1,6 +1,5 @@
 import { lstat } from 'node:fs/promises';
 import { relative } from 'node:path';
-import { PASSWD_BYTES } from '../limits.ts';
 import { readInRoot, resolveInRoot } from './rooted-path.ts';
 import type { AccountFiles } from './passwd.ts';
 
@@ -26,7 +25,7 @@ export interface ImageFacts {
 /**
  * Looks into a checked-out image; links are followed inside it only.
  * @param paths absolute, normal paths inside the image to look at: `factPaths` lists them.
- * @throws AtomicError `limit-exceeded` for an account file of more than PASSWD_BYTES, `config-invalid` for one that is no file
+ * @throws AtomicError `limit-exceeded` for an account file of more than `passwd-size`, `config-invalid` for one that is no file
  */
 export async function readImageFacts(rootfs: string, paths: readonly string[]): Promise<ImageFacts> {
   const directories = new Map<string, DirectoryFact>();
@@ -53,6 +52,6 @@ export async function readImageFacts(rootfs: string, paths: readonly string[]): 
 }
 
 async function readAccounts(rootfs: string, path: string): Promise<string | undefined> {
-  const bytes = await readInRoot(rootfs, path, PASSWD_BYTES, 'config-invalid');
+  const bytes = await readInRoot(rootfs, path, 'passwd-size', 'config-invalid');
   return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
 }

@@ -6,6 +6,7 @@ import { constants } from 'node:fs';
 import { lstat, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AtomicError, type ErrorCode } from '../errors.ts';
+import { limitExceeded, limitOf, type Cap } from '../limits.ts';
 import { findInTree } from '../tree/resolve.ts';
 
 /**
@@ -19,14 +20,13 @@ export function resolveInRoot(root: string, path: string): string | undefined {
 
 /**
  * A regular file's bytes inside `root`; undefined when there is none.
- * @param limit bytes; a larger file is refused.
  * @param code of the error when it is something else than a regular file.
  * @throws AtomicError with `code`, or `limit-exceeded`
  */
 export async function readInRoot(
   root: string,
   path: string,
-  limit: number,
+  cap: Cap,
   code: ErrorCode,
 ): Promise<Uint8Array | undefined> {
   const real = resolveInRoot(root, path);
@@ -38,11 +38,9 @@ export async function readInRoot(
   const file = await open(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const { size } = await file.stat();
+    const limit = limitOf(cap);
     if (size > limit) {
-      throw new AtomicError(
-        'limit-exceeded',
-        `${path} in the image has ${size} bytes; the limit is ${limit} bytes`,
-      );
+      throw limitExceeded(cap, `${path} in the image has ${size} bytes; the limit is ${limit} bytes`, size);
     }
     const bytes = Buffer.alloc(size);
     let length = 0;

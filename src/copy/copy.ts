@@ -1,14 +1,12 @@
 import { pipeline } from 'node:stream';
 import type { Report } from '../events.ts';
-import { AtomicError } from '../errors.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
 import type { Platform } from '../image/platform.ts';
-import { CONFIG_BYTES } from '../limits.ts';
 import { VerifyStream } from '../stream/verify.ts';
 import type { ImageDestination, ImageSource } from '../transport/transport.ts';
 import { PARALLEL_LAYERS } from './import.ts';
-import { resolveManifest } from './resolve.ts';
+import { checkSize, resolveManifest } from './resolve.ts';
 
 export interface CopyOutcome {
   /** Of the manifest that was copied, byte for byte the source's. */
@@ -20,6 +18,7 @@ export interface CopyOutcome {
 /**
  * Copies one image for one platform between two places, as `skopeo copy` does: blobs first, each verified on its way,
  * those that the destination has already not at all; then the manifest with its bytes unchanged.
+ * @param requireRoom told of what a destination on this host lacks, before the first byte; throws when it will not fit
  * @throws AtomicError the first that went wrong; the destination's name then stands for what it stood for
  */
 export async function copyImage(
@@ -29,17 +28,14 @@ export async function copyImage(
   expected: Digest | undefined,
   report: Report,
   signal: AbortSignal,
+  requireRoom: (missing: readonly Descriptor[]) => Promise<void> = () => Promise.resolve(),
 ): Promise<CopyOutcome> {
   const { manifest, digest, raw } = await resolveManifest(source, platform, expected);
   report({ event: 'resolved', image: source.name, digest, layers: manifest.layers.length });
-  if (manifest.config.size > CONFIG_BYTES) {
-    throw new AtomicError(
-      'limit-exceeded',
-      `the config of ${source.name} has ${manifest.config.size} bytes; the limit is ${CONFIG_BYTES}`,
-    );
-  }
+  checkSize(manifest.config, 'config-size', `the config of ${source.name}`);
   const blobs = new Map<Digest, Descriptor>();
   for (const descriptor of [...manifest.layers, manifest.config]) blobs.set(descriptor.digest, descriptor);
+  if (destination.folder !== undefined) await requireRoom(await findMissing(destination, blobs.values()));
   const queue = [...blobs.values()];
   let copied = 0;
   const failed = new AbortController();
@@ -58,6 +54,15 @@ export async function copyImage(
   await destination.putManifest({ bytes: raw.bytes, mediaType: manifest.mediaType }, digest, 'reference');
   await destination.commit();
   return { digest, copied, present: blobs.size - copied };
+}
+
+async function findMissing(
+  destination: ImageDestination,
+  blobs: Iterable<Descriptor>,
+): Promise<Descriptor[]> {
+  const missing: Descriptor[] = [];
+  for (const blob of blobs) if (!(await destination.hasBlob(blob))) missing.push(blob);
+  return missing;
 }
 
 /** Whether the blob had to be copied. */

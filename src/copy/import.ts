@@ -2,6 +2,7 @@ import { AtomicError, isAtomicError } from '../errors.ts';
 import type { Report } from '../events.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
+import { limitExceeded, limitOf } from '../limits.ts';
 import type { Readable } from 'node:stream';
 import type { ImageSource } from '../transport/transport.ts';
 import type { ResolvedImage } from './resolve.ts';
@@ -13,6 +14,8 @@ const STORE_TRIES = 5;
 
 /** A layer on its way in; see store/import-layer.ts. */
 export interface PendingLayer {
+  /** Entries of its tar, those that were left out included. */
+  readonly entries: number;
   readonly devicesLeftOut: number;
   publish(): Promise<void>;
   discard(): Promise<void>;
@@ -22,6 +25,8 @@ export interface PendingLayer {
 export interface LayerStore {
   /** A layer that is there already, with its DiffID where the store knows it. */
   findLayer(digest: Digest): Promise<{ readonly diffId: string | undefined } | undefined>;
+  /** Told of all layers that are missing, before the first byte of one is fetched; throws when they will not fit. */
+  requireRoom?(missing: readonly Descriptor[]): Promise<void>;
   importLayer(layer: {
     readonly descriptor: Descriptor;
     readonly diffId: Digest;
@@ -59,16 +64,20 @@ export async function importLayers(
   signal: AbortSignal,
 ): Promise<ImportOutcome> {
   const missing = await findMissing(source, image, store, report);
+  if (missing.length > 0) await store.requireRoom?.(missing.map(({ descriptor }) => descriptor));
   const queue = [...missing];
   const failed = new AbortController();
   const stop = AbortSignal.any([signal, failed.signal]);
   let published: Promise<void> = Promise.resolve();
   let devicesLeftOut = 0;
+  let entries = 0;
 
   const publishInTurn = async (turn: Promise<void>, imported: Promise<PendingLayer>): Promise<void> => {
     try {
       const pending = await imported;
       devicesLeftOut += pending.devicesLeftOut;
+      entries += pending.entries;
+      if (entries > limitOf('image-entries')) failed.abort(tooManyEntries(source.name, entries));
       await turn;
       if (stop.aborted) await pending.discard();
       else await pending.publish();
@@ -90,6 +99,15 @@ export async function importLayers(
   if (stop.aborted) throw stop.reason;
   const fetchedBytes = missing.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
   return { fetched: missing.length, fetchedBytes, devicesLeftOut };
+}
+
+function tooManyEntries(name: string, entries: number): AtomicError {
+  const limit = limitOf('image-entries');
+  return limitExceeded(
+    'image-entries',
+    `the layers of ${name} have more than ${limit} entries in all`,
+    entries,
+  );
 }
 
 async function findMissing(

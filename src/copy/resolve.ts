@@ -6,7 +6,7 @@ import type { Digest } from '../image/digest.ts';
 import { parseManifest, type ImageManifest, type RawManifest } from '../image/manifest.ts';
 import { isLayerMediaType } from '../image/media-type.ts';
 import { choosePlatform, formatPlatform, type Platform } from '../image/platform.ts';
-import { CONFIG_BYTES, INDEX_DEPTH, LAYER_BYTES, MANIFEST_BYTES } from '../limits.ts';
+import { limitExceeded, limitOf, type Cap } from '../limits.ts';
 import { readAll } from '../stream/read-all.ts';
 import { digestOf, verifyBytes, VerifyStream } from '../stream/verify.ts';
 import type { ImageSource } from '../transport/transport.ts';
@@ -35,12 +35,14 @@ export async function resolveManifest(
   expected: Digest | undefined,
 ): Promise<ResolvedManifest> {
   let wanted = expected;
-  for (let depth = 0; depth <= INDEX_DEPTH; depth++) {
+  const depths = limitOf('index-depth');
+  for (let depth = 0; depth <= depths; depth++) {
     const what =
       depth === 0 ? `the manifest of ${source.name}` : `the manifest ${wanted ?? ''} of ${source.name}`;
     const raw = await source.getManifest(wanted);
-    if (raw.bytes.length > MANIFEST_BYTES) {
-      throw new AtomicError('limit-exceeded', `${what} is larger than the limit of ${MANIFEST_BYTES} bytes`);
+    const limit = limitOf('manifest-size');
+    if (raw.bytes.length > limit) {
+      throw limitExceeded('manifest-size', `${what} is larger than the limit of ${limit} bytes`);
     }
     if (wanted !== undefined) verifyBytes(raw.bytes, { digest: wanted, size: undefined, what });
     const document = parseManifest(raw, what);
@@ -50,7 +52,7 @@ export async function resolveManifest(
     if (entry === undefined) throw noSuchPlatform(source.name, platform, document.manifests);
     wanted = entry.digest;
   }
-  throw new AtomicError('limit-exceeded', `${source.name} nests more than ${INDEX_DEPTH} indexes`);
+  throw limitExceeded('index-depth', `${source.name} nests more than ${depths} indexes`);
 }
 
 function noSuchPlatform(name: string, wanted: Platform, entries: readonly Descriptor[]): AtomicError {
@@ -76,7 +78,7 @@ export async function readImage(
   const { manifest } = resolved;
   for (const layer of manifest.layers) checkLayer(layer, source.name);
   const what = `the config of ${source.name}`;
-  const configBytes = await readBlob(source, manifest.config, CONFIG_BYTES, what);
+  const configBytes = await readBlob(source, manifest.config, 'config-size', what);
   const config = parseImageConfig(configBytes, what);
   if (config.diffIds.length !== manifest.layers.length) {
     throw new AtomicError(
@@ -98,11 +100,10 @@ function checkLayer(layer: Descriptor, name: string): void {
       `${name} is no container image: it has a layer of the type ${JSON.stringify(layer.mediaType)}`,
     );
   }
-  if (layer.size > LAYER_BYTES) {
-    throw new AtomicError(
-      'limit-exceeded',
-      `${name} has a layer of ${layer.size} bytes; the limit is ${LAYER_BYTES}`,
-    );
+  const limit = limitOf('layer-size');
+  if (layer.size > limit) {
+    const sentence = `${name} has a layer of ${layer.size} bytes; the limit is ${limit}`;
+    throw limitExceeded('layer-size', sentence, layer.size);
   }
 }
 
@@ -110,19 +111,23 @@ function checkLayer(layer: Descriptor, name: string): void {
 export async function readBlob(
   source: ImageSource,
   descriptor: Descriptor,
-  limit: number,
+  cap: Cap,
   what: string,
 ): Promise<Buffer> {
-  if (descriptor.size > limit) {
-    throw new AtomicError('limit-exceeded', `${what} has ${descriptor.size} bytes; the limit is ${limit}`);
-  }
+  checkSize(descriptor, cap, what);
   const verify = new VerifyStream({ digest: descriptor.digest, size: descriptor.size, what });
   const blob = await source.getBlob(descriptor);
   // Its outcome is that of `verify`.
   pipeline(blob, verify, () => undefined);
   try {
-    return await readAll(verify, limit, what);
+    return await readAll(verify, cap, what);
   } finally {
     blob.destroy();
   }
+}
+
+/** @throws AtomicError `limit-exceeded` for a blob that is larger than its cap */
+export function checkSize({ size }: Descriptor, cap: Cap, what: string): void {
+  const limit = limitOf(cap);
+  if (size > limit) throw limitExceeded(cap, `${what} has ${size} bytes; the limit is ${limit}`, size);
 }

@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { Readable } from 'node:stream';
 import { AtomicError, messageOf } from '../errors.ts';
 import { findProgram, quietEnvironment, terminalEnvironment, type Environment } from './exec/environment.ts';
-import { commandFailed, nameCommand, toolMissing } from './exec/failure.ts';
+import { commandFailed, nameCommand, placeOf, toolMissing } from './exec/failure.ts';
 import { pipeInto, watchSource } from './exec/feed.ts';
 import { startFilter } from './exec/filter.ts';
 import { Halt } from './exec/halt.ts';
@@ -86,7 +86,7 @@ async function run(
     halt.ended();
     halt.throwIfHalted();
     const stderr = child.stderr();
-    const exitCode = acceptStatus(ending, { program, command, stderr, options });
+    const exitCode = acceptStatus(ending, { program, args, command, stderr, options });
     // It may have stopped reading before the stream's end, where a stream that verifies itself speaks.
     await sourceEnd;
     halt.throwIfHalted();
@@ -122,7 +122,7 @@ async function spawnChild(
   const nothing = (): string => '';
   return {
     stdin: child.stdin,
-    stdout: child.stdout === null ? nothing : collectOutput(child.stdout, 'head'),
+    stdout: child.stdout === null ? nothing : collectOutput(child.stdout, 'head', options.outputBytes),
     stderr: child.stderr === null ? nothing : collectOutput(child.stderr, 'tail'),
     // In an object, because a promise that is returned would be awaited.
     ending: child as Promise<Ending>,
@@ -166,12 +166,13 @@ function sourceOf(options: RunOptions): Readable | undefined {
 
 interface RunContext {
   readonly program: string;
+  readonly args: readonly string[];
   readonly command: string;
   readonly stderr: string;
   readonly options: RunOptions;
 }
 
-function acceptStatus(ending: Ending, { program, command, stderr, options }: RunContext): number {
+function acceptStatus(ending: Ending, { program, args, command, stderr, options }: RunContext): number {
   const { exitCode, signal } = ending;
   if (exitCode !== undefined && (options.accept ?? [0]).includes(exitCode)) return exitCode;
   if (exitCode === undefined && signal === undefined) throw notStarted(ending, program, options.cwd);
@@ -179,6 +180,8 @@ function acceptStatus(ending: Ending, { program, command, stderr, options }: Run
     command,
     signal === undefined ? `exit status ${exitCode}` : `ended by ${signal}`,
     stderr,
+    undefined,
+    placeOf(args),
   );
 }
 

@@ -1,26 +1,30 @@
 import { createHash } from 'node:crypto';
 import { constants, createReadStream, existsSync } from 'node:fs';
-import { lstat, mkdir, open, readdir, readlink, realpath, rename, stat, statfs } from 'node:fs/promises';
+import { lstat, open, readdir, readlink, realpath, rename, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { AtomicError, systemCodeOf } from '../errors.ts';
+import { makeFolder } from '../make-folder.ts';
 import { fileError } from './files/file-error.ts';
 import { installFile, missingParents } from './files/install.ts';
 import { createJournal } from './files/journal-file.ts';
 import { removeEntry, removeTree } from './files/remove.ts';
 import { createFile, createSymlink, linkFile, syncDirectory, writeFileAtomic } from './files/replace.ts';
 import { isFileOpen } from './open-files.ts';
-import type { Exec, HostFiles } from './ports.ts';
+import { limitExceeded, limitOf, type Cap } from '../limits.ts';
+import type { Exec, HostFiles, Selinux } from './ports.ts';
+import { createSelinux } from './selinux.ts';
 
-/** The host's files; `sync` and `rm` are run for what node cannot do. */
-export function createFiles(exec: Exec): HostFiles {
+/** The host's files; `sync`, `rm` and SELinux's programs are run for what node cannot do. */
+export function createFiles(exec: Exec, selinux: Selinux = createSelinux(exec)): HostFiles {
   return {
     writeFileAtomic,
     createFile,
     createSymlink,
     link: linkFile,
     isSame,
+    label: (path) => selinux.restoreLabels([path]),
     readIfExists,
     exists,
     isOpen: isFileOpen,
@@ -30,12 +34,9 @@ export function createFiles(exec: Exec): HostFiles {
     readLink,
     realpath: (path) => telling(`find ${path}`, () => realpath(path)),
     checksum,
-    makeDirectory: (path, mode = 0o755) =>
-      telling(`create the folder ${path}`, async () => {
-        return (await mkdir(path, { recursive: true, mode })) !== undefined;
-      }),
+    makeDirectory: (path, mode = 0o755) => telling(`create the folder ${path}`, () => makeFolder(path, mode)),
     missingParents,
-    install: installFile,
+    install: (file, temporary) => installFile(file, temporary, selinux),
     createJournal,
     rename: (from, to) => telling(`rename ${from} to ${to}`, () => rename(from, to)),
     remove: removeEntry,
@@ -69,7 +70,7 @@ async function absentAsUndefined<T>(what: string, act: () => Promise<T>): Promis
   }
 }
 
-async function readIfExists(path: string, cap: number): Promise<Buffer | undefined> {
+async function readIfExists(path: string, cap: Cap): Promise<Buffer | undefined> {
   return absentAsUndefined(`read ${path}`, async () => {
     // O_NONBLOCK: opening a FIFO would wait for its writer.
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -77,10 +78,10 @@ async function readIfExists(path: string, cap: number): Promise<Buffer | undefin
       if (!(await file.stat()).isFile()) {
         throw new AtomicError('host-file', `Cannot read ${path}: it is no regular file`);
       }
-      const stream = file.createReadStream({ end: cap, autoClose: false });
+      const stream = file.createReadStream({ end: limitOf(cap), autoClose: false });
       const bytes = await buffer(stream);
-      if (bytes.length > cap) {
-        throw new AtomicError('limit-exceeded', `${path} has more than ${cap} bytes`);
+      if (bytes.length > limitOf(cap)) {
+        throw limitExceeded(cap, `${path} has more than ${limitOf(cap)} bytes`);
       }
       return bytes;
     } finally {

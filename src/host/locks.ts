@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:fs';
-import { mkdir, open, type FileHandle } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { messageOf, systemCodeOf } from '../errors.ts';
+import { makeFolder } from '../make-folder.ts';
 import { adoptChild, killGroup, releaseChild } from './exec/children.ts';
 import { quietEnvironment, type Environment } from './exec/environment.ts';
 import { commandFailed, toolMissing } from './exec/failure.ts';
@@ -40,7 +41,7 @@ export function createLocks(program: string, environment: Environment = process.
 
 async function openLockFile(path: string): Promise<FileHandle> {
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     return await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   } catch (error) {
     throw fileError(error, `lock ${path}`);

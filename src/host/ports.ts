@@ -3,6 +3,7 @@
  * and are wired in cli/main.ts.
  */
 import type { Duplex, Readable } from 'node:stream';
+import type { Cap } from '../limits.ts';
 
 export interface RunOptions {
   readonly input?: string | Uint8Array;
@@ -14,6 +15,8 @@ export interface RunOptions {
   /** Exit statuses that are an answer and not a failure; [0] when not given. */
   readonly accept?: readonly number[];
   readonly timeoutMs?: number;
+  /** How much of the standard output is kept; CHILD_OUTPUT_BYTES when not given. */
+  readonly outputBytes?: number;
   readonly signal?: AbortSignal;
   /**
    * Whether it is killed when we die, where setpriv(1) can see to that: for a program that only waits for what another
@@ -74,6 +77,20 @@ export interface Locks {
   acquire(request: LockRequest): Promise<HeldLock>;
 }
 
+/** The labels of SELinux; where it is off, nothing is done and everything agrees. */
+export interface Selinux {
+  readonly isOn: boolean;
+  /** Looks for the programs of the others, before anything is changed. @throws AtomicError `tool-missing` */
+  requireTools(): Promise<void>;
+  /**
+   * Gives files the labels that the host's policy has for their paths.
+   * @throws AtomicError `tool-missing` (restorecon), `command-failed`
+   */
+  restoreLabels(paths: readonly string[]): Promise<void>;
+  /** Whether a regular file has the label already that the policy has for `place`: then a hard link will do there. */
+  hasLabelFor(file: string, place: string): Promise<boolean>;
+}
+
 /** What is true of the machine and of us; cheap to know. */
 export interface HostIdentity {
   readonly uid: number;
@@ -131,10 +148,12 @@ export interface HostFiles {
   createSymlink(path: string, target: string): Promise<void>;
   /** Gives what stands at `from`, a symbolic link included, a second name. @throws AtomicError `file-exists` */
   link(from: string, to: string): Promise<void>;
+  /** Gives a file the label that the policy has for its path, where SELinux is on: it was made under another name. */
+  label(path: string): Promise<void>;
   /** Whether two paths are names of one file; links are not followed, and nothing is not the same as nothing. */
   isSame(a: string, b: string): Promise<boolean>;
-  /** A file's bytes, or undefined when there is none. @throws AtomicError `limit-exceeded` above `cap` bytes. */
-  readIfExists(path: string, cap: number): Promise<Buffer | undefined>;
+  /** A file's bytes, or undefined when there is none. @throws AtomicError `limit-exceeded` above the cap. */
+  readIfExists(path: string, cap: Cap): Promise<Buffer | undefined>;
   /** Whether anything stands at a path, a broken link included. */
   exists(path: string): Promise<boolean>;
   /** Whether any process of this host has the file open. */

@@ -1,5 +1,5 @@
 import { AtomicError } from '../errors.ts';
-import { LAYERS } from '../limits.ts';
+import { limitExceeded, limitOf } from '../limits.ts';
 import { parseDescriptor, type Descriptor } from './descriptor.ts';
 import { isRecord, optionalStringMap, parseJson, type JsonRecord } from './json.ts';
 import * as types from './media-type.ts';
@@ -72,8 +72,9 @@ function mediaTypeOf(document: JsonRecord, told: string, what: string): string {
 function readManifest(document: JsonRecord, mediaType: string, what: string): ImageManifest {
   const layers = document['layers'];
   if (!Array.isArray(layers)) throw new AtomicError('manifest-invalid', `${what} has no list of layers`);
-  if (layers.length > LAYERS) {
-    throw new AtomicError('limit-exceeded', `${what} has ${layers.length} layers; the limit is ${LAYERS}`);
+  const { length } = layers;
+  if (length > limitOf('layers')) {
+    throw limitExceeded('layers', `${what} has ${length} layers; the limit is ${limitOf('layers')}`, length);
   }
   return {
     kind: 'manifest',

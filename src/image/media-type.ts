@@ -32,6 +32,11 @@ const LAYER_TYPES: ReadonlyMap<string, Compression> = new Map([
   ['application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', 'gzip'],
 ]);
 
+/** How a layer of this media type says that it is compressed; undefined for what is no layer. */
+export function compressionOf(mediaType: string): Compression | undefined {
+  return LAYER_TYPES.get(mediaType);
+}
+
 /** Whether a descriptor's media type is a file-system layer. Its bytes, not its name, tell how it is compressed. */
 export function isLayerMediaType(mediaType: string): boolean {
   return LAYER_TYPES.has(mediaType);

@@ -1,6 +1,7 @@
 import { AtomicError, isAtomicError, messageOf } from '../errors.ts';
 import type { Exec } from '../host/ports.ts';
 import { systemClock, type Clock } from './clock.ts';
+import { makingLinks } from './full-disk.ts';
 import { probe, waitHealthy, type HealthGate, type HealthVerdict } from './health.ts';
 import { SETTLE_PROPERTIES, waitSettled, type StartVerdict } from './settle.ts';
 
@@ -56,7 +57,11 @@ export interface Systemd {
   tmpfilesRemove(path: string): Promise<void>;
 }
 
-export function createSystemd(exec: Exec, clock: Clock = systemClock): Systemd {
+/** Where an administrator's units are, and the links of those that are enabled. */
+const UNITS = '/etc/systemd/system';
+
+/** @param units where systemctl enable makes its links */
+export function createSystemd(exec: Exec, clock: Clock = systemClock, units = UNITS): Systemd {
   const startedAt = new Map<string, number>();
   const control = async (verb: string, unit: string, ...options: string[]): Promise<void> => {
     const args = [verb, ...options, '--no-ask-password', '--', unitName(unit)];
@@ -73,7 +78,7 @@ export function createSystemd(exec: Exec, clock: Clock = systemClock): Systemd {
     journalTail(exec, unit, lines, since);
   return {
     daemonReload: async () => void (await exec.run('systemctl', ['daemon-reload', '--no-ask-password'])),
-    enable: (unit) => control('enable', unit),
+    enable: (unit) => makingLinks(units, () => control('enable', unit)),
     disable: (unit) => control('disable', unit),
     disableNow: (unit) => control('disable', unit, '--now'),
     start: async (unit, signal) => {

@@ -9,11 +9,12 @@
  * Neighbours that need nothing of that share one process: see tree-outline.ts.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Exec } from '../host/ports.ts';
-import { AtomicError, systemCodeOf } from '../errors.ts';
+import { AtomicError, describeDiskFull, systemCodeOf } from '../errors.ts';
 import { hexOf, type Digest } from '../image/digest.ts';
+import { makeFolder } from '../make-folder.ts';
 import { indexPath } from './layer-index.ts';
 import { ensureIndex } from './index-foreign-layer.ts';
 import { prepareTree, finishTree, type ExistingDirectory, type LayerPlan } from './apply-layer.ts';
@@ -43,9 +44,10 @@ export async function checkoutLayers(
   options: CheckoutOptions,
 ): Promise<void> {
   try {
+    await makeFolder(target, 0o755);
     await applyLayers(exec, repository, layers, target, options);
   } catch (error) {
-    if (systemCodeOf(error) !== 'ENAMETOOLONG') throw error;
+    if (systemCodeOf(error) !== 'ENAMETOOLONG') throw describeDiskFull(error, target);
     throw new AtomicError('limit-exceeded', `the image has paths that are too long below ${target}`, {
       cause: error,
     });
@@ -59,7 +61,6 @@ async function applyLayers(
   target: string,
   options: CheckoutOptions,
 ): Promise<void> {
-  await mkdir(target, { recursive: true, mode: 0o755 });
   const place: CheckoutPlace = { exec, repository: repository.path, target, scratch: options.scratch };
   const withXattrs = new Set<string>();
   let outline: TreeOutline | undefined = new TreeOutline();

@@ -40,10 +40,13 @@ export interface ImageToCommit {
 export class ImageStore {
   readonly repository: Repository;
   readonly #exec: Exec;
+  readonly #labels: boolean;
 
-  constructor(path: string, exec: Exec) {
+  /** @param options.labels whether layers get SELinux labels, by this host's policy for their paths as if in `/` */
+  constructor(path: string, exec: Exec, { labels = false }: { readonly labels?: boolean } = {}) {
     this.repository = new Repository(path, exec);
     this.#exec = exec;
+    this.#labels = labels;
   }
 
   /** A layer that is in the repo, with the DiffID it was imported with (older tools recorded it as well). */
@@ -63,7 +66,7 @@ export class ImageStore {
 
   /** Streams one layer in; nothing is visible before its `publish`. */
   importLayer(layer: LayerToImport): Promise<ImportedLayer> {
-    return importLayer(this.#exec, this.repository.path, layer);
+    return importLayer(this.#exec, this.repository.path, layer, this.#labels);
   }
 
   /** Writes the config and then the image's own ref: from here on the image is there. All its layers are. */

@@ -35,6 +35,8 @@ export interface LayerToImport {
 /** A layer whose tree is in the repo and whose bytes are verified, but which no ref makes visible yet. */
 export interface ImportedLayer {
   readonly digest: Digest;
+  /** Entries of the tar, those that were left out included. */
+  readonly entries: number;
   /** Entries of the tar that ostree has no object for. */
   readonly devicesLeftOut: number;
   /** Makes it visible: the ref, with its metadata, and its index. */
@@ -46,6 +48,7 @@ export interface ImportedLayer {
 /**
  * Streams a layer into the repo: verify, decompress, verify the DiffID, filter, `ostree commit`. Memory use does not
  * depend on the layer's size. This is the one place that knows how a tree gets into the repo.
+ * @param labels whether its files get SELinux labels, by this host's policy for their paths as if in `/`
  * @throws AtomicError of whatever is wrong with the bytes; `disk-full`, `command-failed` of ostree; `store-race` when
  * another try will do
  */
@@ -53,6 +56,7 @@ export async function importLayer(
   exec: Exec,
   repository: string,
   layer: LayerToImport,
+  labels = false,
 ): Promise<ImportedLayer> {
   const { descriptor, diffId, what } = layer;
   // Until the pipeline listens; what went wrong is then still there to be read.
@@ -79,16 +83,20 @@ export async function importLayer(
       filter,
     ];
     const ticker = setInterval(() => layer.onProgress(compressed.bytesPassed), 200);
-    const commit = await runBoth(commitTar(exec, repository, filter), pipeline(stages), filter, what).finally(
-      () => {
-        clearInterval(ticker);
-      },
-    );
+    const commit = await runBoth(
+      commitTar(exec, repository, filter, labels),
+      pipeline(stages),
+      filter,
+      what,
+    ).finally(() => {
+      clearInterval(ticker);
+    });
     if (!compressed.verified) {
       throw new AtomicError('stream-broken', `${what} has bytes behind the end of its compressed stream`);
     }
     return {
       digest: descriptor.digest,
+      entries: recorder.entries,
       devicesLeftOut: recorder.devicesLeftOut,
       publish: async () => {
         try {
@@ -110,7 +118,7 @@ export async function importLayer(
 }
 
 /** Commits a tar without a ref; resolves with the commit's checksum. */
-async function commitTar(exec: Exec, repository: string, tar: Readable): Promise<string> {
+async function commitTar(exec: Exec, repository: string, tar: Readable, labels: boolean): Promise<string> {
   const { stdout } = await exec.run(
     'ostree',
     [
@@ -120,6 +128,8 @@ async function commitTar(exec: Exec, repository: string, tar: Readable): Promise
       '--no-bindings',
       '--fsync=false',
       '--tar-autocreate-parents',
+      // The commit that adds the metadata has the same tree, and with it the labels.
+      ...(labels ? ['--selinux-policy=/'] : []),
       '--tree=tar=-',
       '--subject=',
     ],

@@ -3,10 +3,11 @@
  * So each import has a mark beside the journals, on the disk from before its first ref until the file system has been
  * synced. A mark that an earlier boot left tells which refs not to trust.
  */
-import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { AtomicError, systemCodeOf } from '../errors.ts';
+import { AtomicError, describeDiskFull, systemCodeOf } from '../errors.ts';
 import { isRecord, parseJson } from '../image/json.ts';
+import { makeFolder } from '../make-folder.ts';
 import { indexFolder } from './layer-index.ts';
 import { REF_PREFIX } from './names.ts';
 
@@ -39,18 +40,27 @@ const UNFINISHED = '.atomic-new';
 export async function markImport(folder: string, mark: ImportToMark): Promise<string> {
   const name = `${PREFIX}${mark.pid}-${Date.now()}`;
   const unfinished = join(folder, `.${name}${UNFINISHED}`);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  const file = await open(unfinished, 'wx', 0o644);
+  await makeFolder(folder, 0o700);
+  try {
+    await writeMark(unfinished, mark);
+    await rename(unfinished, join(folder, name));
+  } catch (error) {
+    await rm(unfinished, { force: true });
+    throw describeDiskFull(error, unfinished);
+  }
+  // The folders above it may be new as well.
+  for (const above of [folder, join(folder, '..'), join(folder, '../..')]) await syncFolder(above);
+  return join(folder, name);
+}
+
+async function writeMark(path: string, mark: ImportToMark): Promise<void> {
+  const file = await open(path, 'wx', 0o644);
   try {
     await file.writeFile(`${JSON.stringify(mark)}\n`);
     await file.sync();
   } finally {
     await file.close();
   }
-  await rename(unfinished, join(folder, name));
-  // The folders above it may be new as well.
-  for (const above of [folder, join(folder, '..'), join(folder, '../..')]) await syncFolder(above);
-  return join(folder, name);
 }
 
 /**

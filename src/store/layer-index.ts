@@ -8,11 +8,11 @@
  * a stored name); MODE in octal; paths as they are stored (UTF-8), relative and clean.
  */
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
-import { once } from 'node:events';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AtomicError } from '../errors.ts';
+import { AtomicError, describeDiskFull } from '../errors.ts';
 import { hexOf, type Digest } from '../image/digest.ts';
+import { makeFolder } from '../make-folder.ts';
 import type { LayerRecord } from '../stream/tar/recorder.ts';
 
 const FLUSH_CHARACTERS = 64 * 1024;
@@ -42,8 +42,9 @@ export class LayerIndexWriter {
   }
 
   static async create(repository: string, layer: Digest): Promise<LayerIndexWriter> {
-    await mkdir(indexFolder(repository), { recursive: true });
-    return new LayerIndexWriter(indexPath(repository, layer));
+    const path = indexPath(repository, layer);
+    await makeFolder(indexFolder(repository));
+    return new LayerIndexWriter(path);
   }
 
   write(record: LayerRecord): void {
@@ -54,8 +55,9 @@ export class LayerIndexWriter {
   async publish(): Promise<void> {
     this.#flush();
     this.#stream.end();
-    if (!this.#stream.closed) await once(this.#stream, 'close');
-    if (this.#failure !== undefined) throw this.#failure;
+    // An error is kept by the listener, and closes the stream as well.
+    if (!this.#stream.closed) await new Promise<void>((resolve) => this.#stream.once('close', resolve));
+    if (this.#failure !== undefined) throw describeDiskFull(this.#failure, this.#path);
     await rename(this.#temporary, this.#path);
   }
 

@@ -1,7 +1,9 @@
-import { mkdir, open, readdir, readFile, stat } from 'node:fs/promises';
+import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AtomicError, systemCodeOf } from '../errors.ts';
 import type { Exec } from '../host/ports.ts';
+import { limitExceeded, STORED_BYTES } from '../limits.ts';
+import { makeFolder } from '../make-folder.ts';
 import { parseCommitMetadata } from './commit-object.ts';
 import { REF_PREFIX } from './names.ts';
 import { retryStagingRace } from './staging-race.ts';
@@ -39,7 +41,7 @@ export class Repository {
    */
   async ensure(): Promise<void> {
     if (await this.exists()) return;
-    await mkdir(this.path, { recursive: true, mode: 0o755 });
+    await makeFolder(this.path, 0o755);
     await this.#exec.run('ostree', [`--repo=${this.path}`, 'init', '--mode=bare']);
   }
 
@@ -91,7 +93,7 @@ export class Repository {
       try {
         const { size, mtime } = await file.stat();
         if (size > COMMIT_BYTES)
-          throw new AtomicError('limit-exceeded', `${what} is larger than ${COMMIT_BYTES} bytes`);
+          throw limitExceeded(COMMIT_BYTES, `${what} is larger than ${COMMIT_BYTES} bytes`);
         return { checksum, metadata: parseCommitMetadata(await file.readFile(), what), created: mtime };
       } finally {
         await file.close();
@@ -111,9 +113,11 @@ export class Repository {
     return checksum === undefined ? undefined : this.readCommit(checksum);
   }
 
-  /** The content of one file of a commit, at most the program's output cap. */
+  /** The content of one small file of a commit: a manifest, a config. */
   async readFile(commit: string, path: string): Promise<string> {
-    const { stdout } = await this.#exec.run('ostree', [`--repo=${this.path}`, 'cat', commit, path]);
+    const { stdout } = await this.#exec.run('ostree', [`--repo=${this.path}`, 'cat', commit, path], {
+      outputBytes: STORED_BYTES,
+    });
     return stdout;
   }
 

@@ -2,7 +2,7 @@ import { Transform, type Duplex, type Readable, type TransformCallback } from 'n
 import * as zlib from 'node:zlib';
 import { AtomicError, isAtomicError, messageOf, systemCodeOf } from '../errors.ts';
 import type { Compression } from '../image/media-type.ts';
-import { DECOMPRESSION_RATIO, LAYER_UNPACKED_BYTES, RATIO_FLOOR_BYTES } from '../limits.ts';
+import { limitExceeded, limitOf, RATIO_FLOOR_BYTES, type Cap } from '../limits.ts';
 
 /** Large enough that the cost per chunk vanishes, small enough that a few layers at once stay in tens of MiB. */
 const CHUNK_BYTES = 256 * 1024;
@@ -86,21 +86,21 @@ export function describeBrokenStream(error: unknown, what: string): unknown {
 }
 
 /**
- * Passes decompressed bytes and stops a bomb: more than `maxBytes`, or more than DECOMPRESSION_RATIO bytes for each
+ * Passes decompressed bytes and stops a bomb: more than the cap, or more than `layer-ratio` bytes for each
  * compressed one. zlib's own maxOutputLength does not hold for streams.
  * @param compressedBytes how many compressed bytes have gone in so far
  */
 export class UnpackedLimit extends Transform {
   readonly #what: string;
   readonly #compressedBytes: () => number;
-  readonly #maxBytes: number;
+  readonly #cap: Cap;
   #size = 0;
 
-  constructor(what: string, compressedBytes: () => number, maxBytes: number = LAYER_UNPACKED_BYTES) {
+  constructor(what: string, compressedBytes: () => number, cap: Cap = 'layer-unpacked-size') {
     super();
     this.#what = what;
     this.#compressedBytes = compressedBytes;
-    this.#maxBytes = maxBytes;
+    this.#cap = cap;
   }
 
   /** Decompressed bytes passed so far. */
@@ -110,20 +110,16 @@ export class UnpackedLimit extends Transform {
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
     this.#size += chunk.length;
-    if (this.#size > this.#maxBytes) {
-      done(new AtomicError('limit-exceeded', `${this.#what} unpacks to more than ${this.#maxBytes} bytes`));
-      return;
+    const limit = limitOf(this.#cap);
+    const ratio = limitOf('layer-ratio');
+    if (this.#size > limit) {
+      done(limitExceeded(this.#cap, `${this.#what} unpacks to more than ${limit} bytes`));
+    } else if (this.#size > RATIO_FLOOR_BYTES && this.#size > this.#compressedBytes() * ratio) {
+      const sentence = `${this.#what} unpacks to more than ${ratio} times its compressed size`;
+      done(limitExceeded('layer-ratio', sentence));
+    } else {
+      done(null, chunk);
     }
-    if (this.#size > RATIO_FLOOR_BYTES && this.#size > this.#compressedBytes() * DECOMPRESSION_RATIO) {
-      done(
-        new AtomicError(
-          'limit-exceeded',
-          `${this.#what} unpacks to more than ${DECOMPRESSION_RATIO} times its compressed size`,
-        ),
-      );
-      return;
-    }
-    done(null, chunk);
   }
 }
 

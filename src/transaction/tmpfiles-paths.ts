@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import type { HostFiles } from '../host/ports.ts';
-import { EXPORT_FILE_BYTES } from '../limits.ts';
+import { OWN_JSON_BYTES } from '../limits.ts';
 
 /**
  * The folders and files that `systemd-tmpfiles --create` of this configuration would make, outermost first: paths that
@@ -8,7 +8,7 @@ import { EXPORT_FILE_BYTES } from '../limits.ts';
  * @see tmpfiles.d(5)
  */
 export async function missingTmpfilesPaths(path: string, files: HostFiles): Promise<string[]> {
-  const text = (await files.readIfExists(path, EXPORT_FILE_BYTES))?.toString('utf8') ?? '';
+  const text = (await files.readIfExists(path, OWN_JSON_BYTES))?.toString('utf8') ?? '';
   const missing = new Set<string>();
   for (const line of text.split('\n')) {
     const target = createdPath(line);

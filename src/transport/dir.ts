@@ -2,13 +2,14 @@
  * `dir:PATH`: one image as plain files: `manifest.json`, `version`, each blob under its hex digest, manifests of an
  * index under `HEX.manifest.json`. Not standardised: containers-transports(5) and containers/image `directory` define it.
  */
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AtomicError } from '../errors.ts';
 import { hexOf, type Digest } from '../image/digest.ts';
 import type { RawManifest } from '../image/manifest.ts';
 import { formatReference } from '../image/reference.ts';
-import { CONFIG_FILE_BYTES, MANIFEST_BYTES } from '../limits.ts';
+import { CONFIG_FILE_BYTES } from '../limits.ts';
+import { makeFolder } from '../make-folder.ts';
 import { isFileOfSize, readSmallFile, streamFile } from './local-file.ts';
 import { createPartialFiles } from './partial-files.ts';
 import type { ImageDestination, ImageSource } from './transport.ts';
@@ -26,7 +27,7 @@ export async function openDirSource(path: string): Promise<ImageSource> {
   const version = await readSmallFile(join(path, 'version'), CONFIG_FILE_BYTES);
   // The first writers of this format left the file out.
   if (version !== undefined) checkVersion(version, path);
-  const reference = await readSmallFile(join(path, 'manifest.json'), MANIFEST_BYTES);
+  const reference = await readSmallFile(join(path, 'manifest.json'), 'manifest-size');
   if (reference === undefined) {
     throw new AtomicError('image-not-found', `${path} holds no image: it has no manifest.json`);
   }
@@ -34,7 +35,7 @@ export async function openDirSource(path: string): Promise<ImageSource> {
     name: formatReference({ transport: 'dir', path }),
     async getManifest(digest): Promise<RawManifest> {
       if (digest === undefined) return { bytes: reference, mediaType: '' };
-      const bytes = await readSmallFile(join(path, entryName(digest)), MANIFEST_BYTES);
+      const bytes = await readSmallFile(join(path, entryName(digest)), 'manifest-size');
       if (bytes !== undefined) return { bytes, mediaType: '' };
       throw new AtomicError('manifest-unknown', `${path} has no manifest ${digest}`);
     },
@@ -63,6 +64,7 @@ export async function openDirDestination(path: string): Promise<ImageDestination
   let reference: Uint8Array | undefined;
   return {
     name: formatReference({ transport: 'dir', path }),
+    folder: path,
     hasBlob: ({ digest, size }) => isFileOfSize(keep(hexOf(digest)), size),
     putBlob: ({ digest }, bytes) => files.write(keep(hexOf(digest)), bytes),
     async putManifest({ bytes }, digest, role) {
@@ -86,7 +88,7 @@ function entryName(digest: Digest): string {
 
 /** Makes the folder, or sees that it is ours to write in. */
 async function prepareFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true });
+  await makeFolder(path);
   const version = await readSmallFile(join(path, 'version'), CONFIG_FILE_BYTES);
   if (version !== undefined) return checkVersion(version, path);
   // Blobs alone are what an interrupted first copy leaves.

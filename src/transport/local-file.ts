@@ -2,7 +2,8 @@
 import { constants } from 'node:fs';
 import { lstat, open, type FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
-import { AtomicError, isAtomicError, messageOf, systemCodeOf } from '../errors.ts';
+import { AtomicError, messageOf, systemCodeOf } from '../errors.ts';
+import { limitExceeded, limitOf, type Cap } from '../limits.ts';
 
 /** Bytes asked of the disk at once. */
 export const READ_CHUNK_BYTES = 1024 * 1024;
@@ -41,14 +42,14 @@ export async function openRegularFile(
 
 /**
  * The whole of a small regular file; undefined when there is none.
- * @throws AtomicError `limit-exceeded` when it is longer than `limit` bytes; as `openRegularFile`
+ * @throws AtomicError `limit-exceeded` when it is longer than `cap`; as `openRegularFile`
  */
-export async function readSmallFile(path: string, limit: number): Promise<Buffer | undefined> {
+export async function readSmallFile(path: string, cap: Cap): Promise<Buffer | undefined> {
   const handle = await openRegularFile(path, 'refuse');
   if (handle === undefined) return undefined;
   try {
     const { size } = await handle.stat();
-    if (size > limit) throw tooLong(path, size, limit);
+    if (size > limitOf(cap)) throw tooLong(path, size, cap);
     return await readRange(handle, 0, size, path);
   } finally {
     await handle.close();
@@ -106,17 +107,10 @@ export function streamRange(handle: FileHandle, start: number, length: number, w
   return Readable.from(read(), { objectMode: false, highWaterMark: READ_CHUNK_BYTES });
 }
 
-export function tooLong(what: string, size: number, limit: number): AtomicError {
-  return new AtomicError('limit-exceeded', `${what} has ${size} bytes; the limit is ${limit}`);
+export function tooLong(what: string, size: number, cap: Cap): AtomicError {
+  return limitExceeded(cap, `${what} has ${size} bytes; the limit is ${limitOf(cap)}`, size);
 }
 
 function endsEarly(what: string, length: number, done: number): AtomicError {
   return new AtomicError('archive-invalid', `${what} ends after ${done} of ${length} bytes`);
-}
-
-/** A failed write as an error of ours: a full disk has a code of its own, everything else passes unchanged. */
-export function writeError(error: unknown, path: string): unknown {
-  const code = systemCodeOf(error);
-  if (isAtomicError(error) || (code !== 'ENOSPC' && code !== 'EDQUOT')) return error;
-  return new AtomicError('disk-full', `${path} cannot be written: the disk is full`, { cause: error });
 }

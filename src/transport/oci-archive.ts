@@ -13,9 +13,9 @@ export async function openOciArchiveSource(path: string, tag?: string): Promise<
   return createLayoutSource(
     {
       path,
-      async read(name, limit) {
+      async read(name, cap) {
         const file = archive.find(name);
-        return file === undefined ? undefined : archive.read(file, limit);
+        return file === undefined ? undefined : archive.read(file, cap);
       },
       async stream(name) {
         const file = archive.find(name);

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { mkdtemp, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { writeError } from './local-file.ts';
+import { describeDiskFull } from '../errors.ts';
+import { makeFolder } from '../make-folder.ts';
 
 /** Files that appear under their name only when they are whole. */
 export interface PartialFiles {
@@ -19,18 +20,20 @@ export interface PartialFiles {
  * @throws AtomicError `disk-full` from `write`; an error of the stream that is written passes unchanged
  */
 export async function createPartialFiles(folder: string): Promise<PartialFiles> {
-  const partial = await mkdtemp(join(folder, '.partial-'));
+  const partial = await mkdtemp(join(folder, '.partial-')).catch((error: unknown) => {
+    throw describeDiskFull(error, folder);
+  });
   return {
     async write(target, bytes) {
       const temp = join(partial, randomUUID());
       const source = bytes instanceof Readable ? bytes : Readable.from([bytes]);
       try {
-        await mkdir(dirname(target), { recursive: true });
+        await makeFolder(dirname(target));
         await pipeline(source, createWriteStream(temp, { flags: 'wx', mode: 0o644, flush: true }));
         await rename(temp, target);
       } catch (error) {
         await rm(temp, { force: true });
-        throw writeError(error, target);
+        throw describeDiskFull(error, target);
       }
     },
     async remove() {

@@ -12,7 +12,7 @@ export interface ImageSource {
   readonly name: string;
   /**
    * The manifest that the reference names, or the one with `digest` (an entry of its index).
-   * At most MANIFEST_BYTES; not verified here: the caller compares digests.
+   * At most `manifest-size`; not verified here: the caller compares digests.
    */
   getManifest(digest?: Digest): Promise<RawManifest>;
   /**
@@ -25,6 +25,8 @@ export interface ImageSource {
 
 export interface ImageDestination {
   readonly name: string;
+  /** Where it writes, when that is on this host. */
+  readonly folder?: string;
   hasBlob(descriptor: Descriptor): Promise<boolean>;
   /** Stores a blob under its digest. `bytes` verifies itself: it errors before its end when it is not what it should be. */
   putBlob(descriptor: Descriptor, bytes: Readable): Promise<void>;

@@ -6,6 +6,7 @@ import type { App } from '../../src/app/context.ts';
 import type { ProgressEvent } from '../../src/events.ts';
 import { createExec } from '../../src/host/exec.ts';
 import { createFiles } from '../../src/host/files.ts';
+import { createSelinux } from '../../src/host/selinux.ts';
 import { createSystemd } from '../../src/service/systemd.ts';
 import { blobRef, imageRef } from '../../src/store/names.ts';
 import type { Digest } from '../../src/image/digest.ts';
@@ -33,6 +34,7 @@ export function createListHost(folder: string, answer: Answer = answerShow()): L
   const app: App = {
     exec,
     files: createFiles(createExec()),
+    selinux: createSelinux(createExec(), false),
     locks: { acquire: notAsked },
     identity: { uid: 0, gid: 0, home: '/root', architecture: 'amd64', variant: undefined },
     paths: {
@@ -54,6 +56,7 @@ export function createListHost(folder: string, answer: Answer = answerShow()): L
       httpProxy: nothing,
       httpsProxy: nothing,
       noProxy: nothing,
+      limits: {},
     },
     environment: {},
     store: new ImageStore(join(folder, 'repo'), exec),

@@ -10,6 +10,7 @@ const NOTHING: AtomicConf = {
   httpProxy: undefined,
   httpsProxy: undefined,
   noProxy: undefined,
+  limits: {},
 };
 
 /** A host whose only file is the given one. */
@@ -48,7 +49,25 @@ describe('atomic.conf', () => {
       httpProxy: 'http://p:3128',
       httpsProxy: 'http://p:3129',
       noProxy: 'localhost,.example.com',
+      limits: {},
     });
+  });
+
+  it('moves limits, and refuses those that there are not', async () => {
+    const { limits } = await read('limits:\n  layers: 600\n  layer-size: 100G\n  free-space: ignore\n');
+    expect(limits).toEqual({ layers: 600, 'layer-size': 100 * 1024 ** 3, 'free-space': 0 });
+    expect((await read('limits:')).limits).toEqual({});
+    for (const [text, sentence] of [
+      ['limits: {layer: 1}', 'limits in /etc/atomic.conf names "layer", and there is no such limit'],
+      ['limits: {layers: many}', 'gives layers the value "many"'],
+      ['limits: {layers: [1]}', 'gives layers the value "[1]"'],
+      ['limits: [layers]', 'no mapping of names to values'],
+    ] as const) {
+      await expect(read(text)).rejects.toMatchObject({
+        code: 'config-invalid',
+        message: expect.stringContaining(sentence),
+      });
+    }
   });
 
   it('takes a key without a value for absent', async () => {

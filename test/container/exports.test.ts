@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readExports } from '../../src/container/exports.ts';
 import { EMPTY_MANIFEST, parseExportsManifest } from '../../src/container/exports-manifest.ts';
-import { EXPORT_FILE_BYTES } from '../../src/limits.ts';
+import { limitOf } from '../../src/limits.ts';
 
 let root = '';
 beforeEach(() => {
@@ -68,7 +68,7 @@ describe('readExports', () => {
       code: 'exports-invalid',
       message: expect.stringContaining('/exports/service.template in the image is not UTF-8'),
     });
-    put({ 'service.template': 'x'.repeat(EXPORT_FILE_BYTES + 1) });
+    put({ 'service.template': 'x'.repeat(limitOf('export-size') + 1) });
     await expect(readExports(root)).rejects.toMatchObject({ code: 'limit-exceeded' });
   });
 });

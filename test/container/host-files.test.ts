@@ -11,7 +11,7 @@ import {
   type HostFilesPlan,
 } from '../../src/container/host-files.ts';
 import { parseHostPath, renamePath } from '../../src/container/host-files/host-path.ts';
-import { EXPORT_FILE_BYTES } from '../../src/limits.ts';
+import { limitOf } from '../../src/limits.ts';
 import { substitute } from '../../src/render/substitute.ts';
 
 const sha = (text: string): string => createHash('sha256').update(text).digest('hex');
@@ -226,7 +226,7 @@ describe('hostile host files', () => {
 
   it('refuses a template that is too large or no text', async () => {
     const manifest = { installedFilesTemplate: ['/t'] };
-    await put('t', 'x'.repeat(EXPORT_FILE_BYTES + 1));
+    await put('t', 'x'.repeat(limitOf('export-size') + 1));
     await expect(plan({ manifest })).rejects.toMatchObject({ code: 'limit-exceeded' });
     await writeFile(join(rootfs, 'exports/hostfs/t'), Buffer.from([0x61, 0xff]));
     await expect(plan({ manifest })).rejects.toMatchObject({ code: 'exports-invalid' });

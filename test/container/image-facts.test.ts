@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readImageFacts } from '../../src/container/image-facts.ts';
-import { PASSWD_BYTES } from '../../src/limits.ts';
+import { limitOf } from '../../src/limits.ts';
 
 let root = '';
 beforeEach(() => {
@@ -33,7 +33,7 @@ describe('readImageFacts', () => {
 
   it('refuses an account file above the limit', async () => {
     writeFileSync(join(root, 'etc/passwd'), '');
-    truncateSync(join(root, 'etc/passwd'), PASSWD_BYTES + 1);
+    truncateSync(join(root, 'etc/passwd'), limitOf('passwd-size') + 1);
     await expect(readImageFacts(root, [])).rejects.toMatchObject({ code: 'limit-exceeded' });
   });
 });

@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { copyImage } from '../../src/copy/copy.ts';
 import { AtomicError } from '../../src/errors.ts';
 import type { ProgressEvent } from '../../src/events.ts';
-import { CONFIG_BYTES } from '../../src/limits.ts';
+import type { Descriptor } from '../../src/image/descriptor.ts';
+import { limitOf } from '../../src/limits.ts';
 import { buildImage, buildIndex, sha256, type BuiltImage } from '../fixtures/image-builder.ts';
 import { failureOf } from '../stream/collect.ts';
 import { bytesOf, FakeDestination, sourceOf, stuck, type FakeSource } from './fakes.ts';
@@ -63,11 +64,29 @@ describe('copyImage', () => {
     expect(source.asked).toEqual([image.layers[0]?.descriptor.digest]);
   });
 
+  test('asks for room for what a folder lacks, before the first byte', async () => {
+    const image = imageOf(2);
+    const source = sourceOf(image);
+    const destination = Object.assign(new FakeDestination(), { folder: '/out' });
+    destination.blobs.set(image.configDigest, image.config);
+    const asked: Descriptor[][] = [];
+    const refuse = (missing: readonly Descriptor[]): Promise<void> => {
+      asked.push([...missing]);
+      return Promise.reject(new AtomicError('disk-full', 'no room'));
+    };
+    const copying = copyImage(source, destination, AMD64, undefined, () => undefined, never, refuse);
+    expect((await failureOf(copying)).message).toBe('no room');
+    expect(asked).toEqual([image.layers.map(({ descriptor }) => expect.objectContaining(descriptor))]);
+    expect(source.asked).toEqual([]);
+    await copyImage(source, new FakeDestination(), AMD64, undefined, () => undefined, never, refuse);
+    expect(asked).toHaveLength(1);
+  });
+
   test('refuses a config that is too large, before any blob', async () => {
     const image = imageOf(1);
     const text = image.manifest
       .toString()
-      .replace(`"size":${image.config.length}`, `"size":${CONFIG_BYTES + 1}`);
+      .replace(`"size":${image.config.length}`, `"size":${limitOf('config-size') + 1}`);
     const source = {
       ...sourceOf(image),
       getManifest: () => Promise.resolve({ bytes: Buffer.from(text), mediaType: '' }),

@@ -30,6 +30,7 @@ class FakeStore implements LayerStore {
   readonly present = new Map<Digest, { readonly diffId: string | undefined }>();
   readonly log: string[] = [];
   readonly names = new Map<Digest, string>();
+  room: Promise<void> = Promise.resolve();
   running = 0;
   most = 0;
   /** Awaited before an import is done; may throw. */
@@ -43,6 +44,11 @@ class FakeStore implements LayerStore {
 
   findLayer(digest: Digest): Promise<{ readonly diffId: string | undefined } | undefined> {
     return Promise.resolve(this.present.get(digest));
+  }
+
+  requireRoom(missing: readonly { readonly digest: Digest }[]): Promise<void> {
+    this.log.push(`room for ${missing.map(({ digest }) => this.names.get(digest)).join(' ')}`);
+    return this.room;
   }
 
   async importLayer(layer: {
@@ -64,6 +70,7 @@ class FakeStore implements LayerStore {
     }
     this.log.push(`imported ${name}`);
     return {
+      entries: 1,
       devicesLeftOut: 1,
       publish: async () => {
         await this.publishing(digest);
@@ -104,6 +111,21 @@ async function setUp(layers: readonly LayerSpec[]): Promise<Setup> {
 }
 
 describe('importLayers', () => {
+  test('asks for room for what is missing, before the first byte', async () => {
+    const { image, source, store, run } = await setUp(layersOf(3));
+    const [first] = image.layers;
+    if (first !== undefined) store.present.set(first.descriptor.digest, { diffId: first.diffId });
+    store.room = Promise.reject(new AtomicError('disk-full', 'no room'));
+    await expect(run()).rejects.toThrow('no room');
+    expect([source.asked, store.log]).toEqual([[], ['room for 1 2']]);
+    store.room = Promise.resolve();
+    await run();
+    expect(source.asked).toHaveLength(2);
+    store.log.length = 0;
+    await run();
+    expect(store.log).toEqual([]);
+  });
+
   test('brings in every layer once, some at a time, and tells what it did', async () => {
     const { image, source, store, events, run } = await setUp(layersOf(6));
     const outcome = await run();

@@ -1,8 +1,8 @@
 import { PassThrough } from 'node:stream';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, onTestFinished } from 'vitest';
 import { readBlob, readImage, resolveManifest } from '../../src/copy/resolve.ts';
 import type { Platform } from '../../src/image/platform.ts';
-import { CONFIG_BYTES, INDEX_DEPTH, LAYERS, LAYER_BYTES, MANIFEST_BYTES } from '../../src/limits.ts';
+import { limitOf, moveLimits } from '../../src/limits.ts';
 import {
   buildImage,
   buildIndex,
@@ -81,12 +81,15 @@ describe('resolveManifest', () => {
 
   test('follows indexes in indexes, but not for ever', async () => {
     const image = imageFor(AMD64);
-    const deep = nested(image, INDEX_DEPTH);
+    const deep = nested(image, limitOf('index-depth'));
     expect((await resolveManifest(deep.source, AMD64, deep.root.digest)).digest).toBe(image.digest);
-    const deeper = nested(image, INDEX_DEPTH + 1);
-    expect((await failureOf(resolveManifest(deeper.source, AMD64, deeper.root.digest))).code).toBe(
-      'limit-exceeded',
-    );
+    const deeper = nested(image, limitOf('index-depth') + 1);
+    expect(await failureOf(resolveManifest(deeper.source, AMD64, deeper.root.digest))).toMatchObject({
+      code: 'limit-exceeded',
+      hint: expect.stringContaining('--limit index-depth=6 '),
+    });
+    onTestFinished(moveLimits({ 'index-depth': 4 }));
+    expect((await resolveManifest(deeper.source, AMD64, deeper.root.digest)).digest).toBe(image.digest);
   });
 
   test('compares what it is given with the digest that was asked for', async () => {
@@ -108,15 +111,15 @@ describe('resolveManifest', () => {
   });
 
   test('refuses a manifest that is too large, has too many layers, or is none', async () => {
-    const large = sourceOfBytes(Buffer.alloc(MANIFEST_BYTES + 1, ' '));
+    const large = sourceOfBytes(Buffer.alloc(limitOf('manifest-size') + 1, ' '));
     expect((await failureOf(resolveManifest(large, AMD64, undefined))).code).toBe('limit-exceeded');
     const { manifest } = imageFor(AMD64);
     const parsed = JSON.parse(manifest.toString()) as { layers: unknown[] };
     const many = sourceOfBytes(
-      json({ ...parsed, layers: Array.from({ length: LAYERS + 1 }, () => parsed.layers[0]) }),
+      json({ ...parsed, layers: Array.from({ length: limitOf('layers') + 1 }, () => parsed.layers[0]) }),
     );
     expect((await failureOf(resolveManifest(many, AMD64, undefined))).message).toContain(
-      `${LAYERS + 1} layers`,
+      `${limitOf('layers') + 1} layers`,
     );
     const html = sourceOfBytes(Buffer.from('<html>'));
     expect((await failureOf(resolveManifest(html, AMD64, undefined))).code).toBe('manifest-invalid');
@@ -171,9 +174,14 @@ describe('readImage', () => {
     const { manifest } = imageFor(AMD64);
     const huge = manifest
       .toString()
-      .replace(/("mediaType":"[^"]*tar\+gzip","digest":"[^"]*","size":)\d+/, `$1${LAYER_BYTES + 1}`);
+      .replace(
+        /("mediaType":"[^"]*tar\+gzip","digest":"[^"]*","size":)\d+/,
+        `$1${limitOf('layer-size') + 1}`,
+      );
     const hugeSource = sourceOfBytes(Buffer.from(huge));
-    expect((await failureOf(read(imageFor(AMD64), hugeSource))).message).toContain(String(LAYER_BYTES + 1));
+    expect((await failureOf(read(imageFor(AMD64), hugeSource))).message).toContain(
+      String(limitOf('layer-size') + 1),
+    );
   });
 
   test('refuses a config whose bytes are others, more or fewer', async () => {
@@ -202,7 +210,7 @@ describe('readBlob', () => {
   test('does not ask for what is too large', async () => {
     const fake = source(() => bytesOf(bytes));
     const error = await failureOf(
-      readBlob(fake, { ...descriptor, size: CONFIG_BYTES + 1 }, CONFIG_BYTES, 'it'),
+      readBlob(fake, { ...descriptor, size: limitOf('config-size') + 1 }, limitOf('config-size'), 'it'),
     );
     expect(error.code).toBe('limit-exceeded');
     expect(fake.asked).toEqual([]);

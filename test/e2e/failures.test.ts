@@ -136,6 +136,22 @@ describe('an image', () => {
     );
   });
 
+  it('that is over a limit says which, and is taken once that is raised', async () => {
+    const image = layout(makeImage([{ path: 'x', content: '' }]));
+    expect(await refuseInstall(image, '--limit', 'layers=1')).toEqual(
+      refusal(['has 2 layers; the limit is 1'], '--limit layers=2 (or limits: in atomic.conf)'),
+    );
+    const conf = '/run/limits.conf';
+    await stage.host.writeFile(conf, 'limits:\n  layers: 1\n');
+    const env = { ATOMIC_CONF: conf };
+    const [capped, raised] = [
+      await stage.atomic(['pull', image], { env }),
+      await stage.atomic(['pull', image, '--limit', 'layers=2'], { env }),
+    ];
+    await stage.run('rm', conf);
+    expect([capped.code, raised.code]).toEqual([1, 0]);
+  });
+
   it('that names no command to run is refused', async () => {
     const image = layout(makeImage([{ path: 'x', content: '' }]));
     expect(await refuseInstall(image)).toEqual(refusal(['names no command to run'], 'Give the image a CMD'));
@@ -209,6 +225,14 @@ describe('the command line', () => {
     expect([help, rest]).toEqual([`Try '${command} --help' for more information.`, ['']]);
   });
 
+  it.each([
+    ['nope=1', 'there is no such limit', 'Limits are manifest-size, '],
+    ['layers=none', 'it takes a number from 1 to ', 'It stands at 512 by default'],
+  ])('that moves a limit with %j exits with 2 and says what there is', async (limit, sentence, hint) => {
+    const refused = await refuse('pull', 'x', '--limit', limit);
+    expect({ ...refused, code: refused.code - 1 }).toEqual(refusal(['--limit', sentence], hint));
+  });
+
   it('that is empty exits with 2 and shows what there is', async () => {
     const { code, stdout, stderr } = await stage.host.exec('atomic-ts');
     expect([code, stdout]).toEqual([2, '']);
@@ -272,9 +296,28 @@ describe('a host', () => {
     );
   });
 
-  it('whose disk is full says so, and has nothing of the image but whole layers', async () => {
+  it('whose disk is too small says so before it fetches anything', async () => {
     await stage.shell('mkdir -p /var/lib/small; mount -t tmpfs -o size=1m tmpfs /var/lib/small');
     const refused = await refuseBy('env', 'ATOMIC_OSTREE_CHECKOUT_PATH=/var/lib/small');
+    const left = await stage.shell(`cd /var/lib/small; find . -name '*.file'
+      ostree --repo=.storage/ostree refs --list ociimage`);
+    await stage.shell('umount /var/lib/small; rmdir /var/lib/small');
+    expect(left).toBe('');
+    expect({ ...refused, changes: await listChanges(stage, before) }).toEqual(
+      refusal(
+        ['needs about', 'estimated from', 'is free, of which', '/var/lib/small/.storage/ostree'],
+        '--limit free-space=ignore',
+      ),
+    );
+  });
+
+  it('whose disk is full says so, and has nothing of the image but whole layers', async () => {
+    await stage.shell('mkdir -p /var/lib/small; mount -t tmpfs -o size=1m tmpfs /var/lib/small');
+    const conf = '/run/no-look.conf';
+    await stage.host.writeFile(conf, 'limits: {free-space: ignore}\n');
+    const place = 'ATOMIC_OSTREE_CHECKOUT_PATH=/var/lib/small';
+    const refused = await refuseBy('env', place, `ATOMIC_CONF=${conf}`);
+    await stage.run('rm', conf);
     const left = await stage.shell(`cd /var/lib/small; find . -type f ! -path './.storage/*'
       ostree --repo=.storage/ostree refs --list ociimage | grep -F _2F || true`);
     await stage.shell('umount /var/lib/small; rmdir /var/lib/small');

@@ -186,7 +186,7 @@ describe('repair', () => {
   });
 
   it('takes back what a pull wrote before the machine lost its power, and gives the image what it was', async () => {
-    const name = `${image.replace(/hello$/, 'power')}`;
+    const name = image.replace(/hello$/, 'power');
     await stage.push(helloImage({ defaults: { RECEIVER: 'Before', PORT: '8081' } }), 'power');
     await stage.succeed('pull', name);
     const before = await stage.run(

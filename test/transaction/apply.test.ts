@@ -141,6 +141,7 @@ describe('a plan that goes well', () => {
       'journal {"begin":1,"before":{"temporary":".new.atomic-new"}}',
       'createFile .new.atomic-new',
       'link .new.atomic-new new',
+      'label new',
       'journal {"begin":2,"before":false}',
       'enable x',
       'journal {"committed":true}',

@@ -3,14 +3,7 @@ import { symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
-import { AtomicError, isAtomicError } from '../../src/errors.ts';
-import {
-  isFileOfSize,
-  openRegularFile,
-  readSmallFile,
-  streamFile,
-  writeError,
-} from '../../src/transport/local-file.ts';
+import { isFileOfSize, openRegularFile, readSmallFile, streamFile } from '../../src/transport/local-file.ts';
 import { useTempFolder } from '../fixtures/temp-folder.ts';
 import { messageOfFailure } from './images.ts';
 
@@ -62,13 +55,4 @@ test('a link has no size of its own', async () => {
   expect(await isFileOfSize(path(), 5)).toBe(true);
   expect(await isFileOfSize(path(), 4)).toBe(false);
   expect(await isFileOfSize(join(folder(), 'link'), 5)).toBe(false);
-});
-
-test('a full disk has a code of its own, and other errors pass unchanged', () => {
-  const full = Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' });
-  expect(isAtomicError(writeError(full, '/x'), 'disk-full')).toBe(true);
-  const other = Object.assign(new Error('EIO'), { code: 'EIO' });
-  expect(writeError(other, '/x')).toBe(other);
-  const ours = new AtomicError('digest-mismatch', 'x', { cause: full });
-  expect(writeError(ours, '/x')).toBe(ours);
 });

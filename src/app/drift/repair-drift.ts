@@ -2,7 +2,6 @@
 import { join } from 'node:path';
 import type { ContainerName } from '../../container/name.ts';
 import { AtomicError } from '../../errors.ts';
-import { EXPORT_FILE_BYTES } from '../../limits.ts';
 import { findRuntime } from '../../service/oci-runtime.ts';
 import { describeSteps } from '../../transaction/plan.ts';
 import { carryOut, placesOf, requireRoot, withContainerLock } from '../change.ts';
@@ -164,7 +163,7 @@ async function readRendered(
   file: string,
 ): Promise<string> {
   const path = join(staged?.path ?? current.path, file);
-  const bytes = await app.files.readIfExists(path, EXPORT_FILE_BYTES);
+  const bytes = await app.files.readIfExists(path, 'export-size');
   if (bytes !== undefined) return bytes.toString('utf8');
   throw new AtomicError('store-invalid', `The deployment of ${name} has no ${file} to put on the host`, {
     hint: `Make it anew: atomic-ts containers update ${name}.`,

@@ -4,6 +4,7 @@ import { SETTLE_SECONDS } from '../../app/change.ts';
 import { parseHealthOption, type HealthOption } from '../../container/health-check.ts';
 import { parseSetOption } from '../../container/values.ts';
 import { AtomicError } from '../../errors.ts';
+import { parseLimitOption, type LimitValues } from '../../limits.ts';
 import type { Output } from '../output/output.ts';
 
 /** What a command's handler gets besides its own arguments. */
@@ -15,6 +16,8 @@ export interface CommandContext {
   readonly command: string;
   /** Whether every question is answered with yes. */
   readonly assumeYes: boolean;
+  /** `NAME=VALUE` of each --limit. */
+  readonly limits: readonly string[];
 }
 
 export interface RegistryFlags {
@@ -37,9 +40,16 @@ export async function openApp(context: CommandContext): Promise<App> {
 }
 
 /** The same for a command that itself tells of what was left half done. */
-export async function openAppAsIs({ version, output, lockWaitMs, command }: CommandContext): Promise<App> {
+export async function openAppAsIs({
+  version,
+  output,
+  lockWaitMs,
+  command,
+  limits,
+}: CommandContext): Promise<App> {
+  const given = Object.assign({}, ...limits.map(parseLimitOption)) as LimitValues;
   const { createApp } = await import('../wiring.ts');
-  return createApp({ version, report: output.report, lockWaitMs, command });
+  return createApp({ version, report: output.report, lockWaitMs, command, limits: given });
 }
 
 export function readAccess(flags: RegistryFlags): RegistryAccess {

@@ -12,7 +12,6 @@ export const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
     'The registry or a proxy damages what it sends: try again, or take the image from elsewhere.',
   'digest-mismatch':
     'The bytes are not those that the image names: try again, or take the image from elsewhere.',
-  'limit-exceeded': 'No ordinary image is that large: look at what it is made of.',
   'compression-unsupported': 'Push the image with gzip or zstd layers.',
   'stream-broken': 'The layer is damaged where it comes from: push the image again.',
   'archive-invalid':

@@ -1,7 +1,7 @@
 import type { Stats } from 'node:fs';
 import { lstat, readdir, readlink } from 'node:fs/promises';
 import { AtomicError } from '../../errors.ts';
-import { HOST_FILES } from '../../limits.ts';
+import { limitExceeded, limitOf } from '../../limits.ts';
 
 /** One entry of an image's /exports/hostfs; no link was followed. */
 export interface HostfsEntry {
@@ -30,11 +30,9 @@ export async function walkHostfs(hostfs: string): Promise<HostfsEntry[]> {
 
 async function walkFolder(hostfs: string, folder: string, found: HostfsEntry[]): Promise<void> {
   const names = (await readdir(`${hostfs}${folder}`, { encoding: 'buffer' })).sort((a, b) => a.compare(b));
-  if (found.length + names.length > HOST_FILES) {
-    throw new AtomicError(
-      'limit-exceeded',
-      `The image's /exports/hostfs has more than ${HOST_FILES} entries`,
-    );
+  const limit = limitOf('host-files');
+  if (found.length + names.length > limit) {
+    throw limitExceeded('host-files', `The image's /exports/hostfs has more than ${limit} entries`);
   }
   const entries: HostfsEntry[] = [];
   for (const name of names) entries.push(await readEntry(hostfs, `${folder}/${decodeName(name, folder)}`));

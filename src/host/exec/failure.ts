@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { AtomicError, type ErrorCode } from '../../errors.ts';
+import { AtomicError, FREE_SPACE_HINT, type ErrorCode } from '../../errors.ts';
 import { escapeLine } from '../../escape.ts';
 
 const DETAIL_LINES = 20;
@@ -13,7 +13,10 @@ const PACKAGES: Readonly<Record<string, readonly [string, string]>> = {
   umount: ['util-linux', 'mount'],
   rm: ['coreutils', 'coreutils'],
   sync: ['coreutils', 'coreutils'],
+  matchpathcon: ['libselinux-utils', 'selinux-utils'],
+  restorecon: ['policycoreutils', 'policycoreutils'],
   rpmbuild: ['rpm-build', 'rpm'],
+  stat: ['coreutils', 'coreutils'],
   systemctl: ['systemd', 'systemd'],
   journalctl: ['systemd', 'systemd'],
   'systemd-analyze': ['systemd', 'systemd'],
@@ -40,16 +43,32 @@ export function toolMissing(program: string, cause?: unknown): AtomicError {
   });
 }
 
-/** The error of a program that ended badly; `ending` says how: "exit status 1". */
-export function commandFailed(command: string, ending: string, stderr: string, cause?: unknown): AtomicError {
+/** The repo that an ostree command works on. */
+export function placeOf(args: readonly string[]): string | undefined {
+  return args.find((arg) => arg.startsWith('--repo='))?.slice('--repo='.length);
+}
+
+/**
+ * The error of a program that ended badly.
+ * @param ending says how: "exit status 1"
+ * @param place where it writes, when that is known
+ */
+export function commandFailed(
+  command: string,
+  ending: string,
+  stderr: string,
+  cause?: unknown,
+  place?: string,
+): AtomicError {
   const lines = lastLines(stderr);
   const last = lines.at(-1);
   const diskFull = DISK_FULL.test(stderr);
   const code: ErrorCode = diskFull ? 'disk-full' : 'command-failed';
-  const sentence = diskFull ? `${command} found no space left on the disk` : `${command} failed (${ending})`;
+  const disk = place === undefined ? 'the disk' : `the disk of ${place}`;
+  const sentence = diskFull ? `${command} found no space left on ${disk}` : `${command} failed (${ending})`;
   return new AtomicError(code, last === undefined ? sentence : `${sentence}: ${last}`, {
     ...(lines.length > 1 ? { details: lines.join('\n') } : {}),
-    ...(diskFull ? { hint: 'Free some space and try again.' } : {}),
+    ...(diskFull ? { hint: FREE_SPACE_HINT } : {}),
     cause,
   });
 }

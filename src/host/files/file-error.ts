@@ -1,4 +1,4 @@
-import { AtomicError, messageOf, systemCodeOf, type ErrorCode } from '../../errors.ts';
+import { AtomicError, FREE_SPACE_HINT, messageOf, systemCodeOf, type ErrorCode } from '../../errors.ts';
 
 interface Explanation {
   readonly code: ErrorCode;
@@ -10,9 +10,9 @@ const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   ENOSPC: {
     code: 'disk-full',
     found: 'no space is left on the disk',
-    hint: 'Free some space and try again.',
+    hint: FREE_SPACE_HINT,
   },
-  EDQUOT: { code: 'disk-full', found: 'the disk quota is used up', hint: 'Free some space and try again.' },
+  EDQUOT: { code: 'disk-full', found: 'the disk quota is used up', hint: FREE_SPACE_HINT },
   EROFS: { code: 'host-file', found: 'the file system is read-only' },
   ENOENT: { code: 'host-file', found: 'there is no such file or folder' },
   ENOTDIR: { code: 'host-file', found: 'a part of the path is no folder' },

@@ -14,12 +14,10 @@ import {
 } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { AtomicError, systemCodeOf } from '../../errors.ts';
-import type { HostFile } from '../ports.ts';
+import type { HostFile, Selinux } from '../ports.ts';
 import { fileError } from './file-error.ts';
 import { alreadyExists, syncDirectory } from './replace.ts';
 
-/** Is there when SELinux is on: selinux(8). */
-const SELINUX = '/sys/fs/selinux/enforce';
 /** Why a hard link could not be made where a copy can. */
 const NO_LINK: ReadonlySet<string | undefined> = new Set(['EXDEV', 'EPERM', 'EMLINK', 'EOPNOTSUPP']);
 
@@ -37,16 +35,14 @@ export async function missingParents(path: string): Promise<string[]> {
  * Creates one file of an image on the host, whole or not at all, and never in place of something. What is no folder
  * is made at `temporary` and gets its place as a second name: who was first at the place is known by both being one.
  */
-export async function installFile(file: HostFile, temporary: string): Promise<void> {
+export async function installFile(file: HostFile, temporary: string, selinux: Selinux): Promise<void> {
   await checkParents(file.path);
   try {
-    for (const folder of await missingParents(file.path)) await makeParent(folder);
-    if (file.kind === 'directory') await makeFolder(file);
-    else {
-      await rm(temporary, { force: true });
-      await make(file, temporary);
-      await link(temporary, file.path);
-    }
+    const parents = await missingParents(file.path);
+    for (const folder of parents) await makeParent(folder);
+    const isLinked = await create(file, temporary, selinux);
+    // A link has the label of its other names, which was compared.
+    await selinux.restoreLabels(isLinked ? parents : [...parents, file.path]);
   } catch (error) {
     if (systemCodeOf(error) === 'EEXIST') throw alreadyExists(file.path, error);
     throw fileError(error, `create ${file.path}`);
@@ -70,20 +66,33 @@ async function makeFolder(file: HostFile): Promise<void> {
   await syncDirectory(file.path);
 }
 
-async function make(file: HostFile, temporary: string): Promise<void> {
+/** Whether it was made by a hard link to its source. */
+async function create(file: HostFile, temporary: string, selinux: Selinux): Promise<boolean> {
+  if (file.kind === 'directory') {
+    await makeFolder(file);
+    return false;
+  }
+  await rm(temporary, { force: true });
+  const isLinked = await make(file, temporary, selinux);
+  await link(temporary, file.path);
+  return isLinked;
+}
+
+async function make(file: HostFile, temporary: string, selinux: Selinux): Promise<boolean> {
   const { source } = file;
   if (file.kind === 'symlink') {
     await symlink(file.target ?? '', temporary);
     await lchown(temporary, file.uid, file.gid);
-  } else if (source === undefined || !file.link || !(await linkInPlace(source, temporary))) {
-    // A link shares owner and mode with the checkout's file.
-    await writeBytes(file, temporary);
+    return false;
   }
+  const mayLink = source !== undefined && file.link && (await selinux.hasLabelFor(source, file.path));
+  // A link shares owner, mode and label with the checkout's file.
+  if (mayLink && (await linkInPlace(source, temporary))) return true;
+  await writeBytes(file, temporary);
+  return false;
 }
 
 async function linkInPlace(source: string, path: string): Promise<boolean> {
-  // A link shares its label, which is the checkout's and seldom right for the place.
-  if (await isThere(SELINUX)) return false;
   try {
     await link(source, path);
     return true;

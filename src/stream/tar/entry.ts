@@ -1,5 +1,5 @@
 import { AtomicError } from '../../errors.ts';
-import { LAYER_UNPACKED_BYTES } from '../../limits.ts';
+import { limitExceeded, limitOf, NAME_BYTES } from '../../limits.ts';
 import {
   effectivePax,
   givenLink,
@@ -12,7 +12,7 @@ import {
   type EntryExtensions,
 } from './entry-fields.ts';
 import { BLOCK_BYTES, changeHeader, createHeader, type HeaderChange, type TarHeader } from './header.ts';
-import { baseOf, cleanPath, COMPONENT_BYTES, parentOf } from './path.ts';
+import { baseOf, cleanPath, parentOf } from './path.ts';
 import { formatPax, type PaxRecords } from './pax.ts';
 import type { LayerRecorder } from './recorder.ts';
 
@@ -119,8 +119,9 @@ function rewriteHole(
 
 function addFileBytes(recorder: LayerRecorder, bytes: number, what: string): void {
   recorder.fileBytes += bytes;
-  if (recorder.fileBytes > LAYER_UNPACKED_BYTES) {
-    throw new AtomicError('limit-exceeded', `${what} has files of more than ${LAYER_UNPACKED_BYTES} bytes`);
+  const limit = limitOf('layer-unpacked-size');
+  if (recorder.fileBytes > limit) {
+    throw limitExceeded('layer-unpacked-size', `${what} has files of more than ${limit} bytes`);
   }
 }
 
@@ -141,7 +142,7 @@ function normaliseWhiteout(path: string, bodyBytes: number, recorder: LayerRecor
     return leaveOut(bodyBytes);
   }
   // A file of that name can be in no tree: the record alone tells of it.
-  const isStored = base.length <= COMPONENT_BYTES;
+  const isStored = base.length <= NAME_BYTES;
   if (isStored) recorder.file(path);
   else recorder.implyParents(path);
   if (base === OPAQUE) recorder.opaque(parent);

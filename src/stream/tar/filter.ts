@@ -1,6 +1,6 @@
 import { Transform, type TransformCallback } from 'node:stream';
 import { AtomicError } from '../../errors.ts';
-import { LAYER_ENTRIES, TAR_EXTENSION_BYTES } from '../../limits.ts';
+import { limitExceeded, limitOf } from '../../limits.ts';
 import type { EntryExtensions } from './entry-fields.ts';
 import { normaliseEntry, type EntryVerdict } from './entry.ts';
 import { BLOCK_BYTES, createHeader, isZeroBlock, paddedSize, parseHeader, type TarHeader } from './header.ts';
@@ -135,10 +135,12 @@ export class LayerFilter extends Transform {
       throw this.#invalid('has an entry whose header is damaged (wrong checksum or numbers)');
     if ('xgLK'.includes(header.type)) {
       this.#extensionBytes += BLOCK_BYTES + header.size;
-      if (this.#extensionBytes > TAR_EXTENSION_BYTES) {
-        throw new AtomicError(
-          'limit-exceeded',
-          `${this.#what} has extended headers of more than ${TAR_EXTENSION_BYTES} bytes before one entry`,
+      const limit = limitOf('tar-header-size');
+      if (this.#extensionBytes > limit) {
+        throw limitExceeded(
+          'tar-header-size',
+          `${this.#what} has extended headers of more than ${limit} bytes before one entry`,
+          this.#extensionBytes,
         );
       }
       this.#state = { at: 'extension', header, block: Buffer.from(block), bytes: header.size };
@@ -167,8 +169,9 @@ export class LayerFilter extends Transform {
     this.#extensions = NO_EXTENSIONS;
     this.#extensionBytes = 0;
     this.#recorder.entries++;
-    if (this.#recorder.entries > LAYER_ENTRIES) {
-      throw new AtomicError('limit-exceeded', `${this.#what} has more than ${LAYER_ENTRIES} entries`);
+    const limit = limitOf('layer-entries');
+    if (this.#recorder.entries > limit) {
+      throw limitExceeded('layer-entries', `${this.#what} has more than ${limit} entries`);
     }
     const verdict = normaliseEntry({ header, block, extensions, what: this.#what }, this.#recorder);
     // ostree would make them itself, with the owner of what lies in them.

@@ -1,9 +1,10 @@
 import { AtomicError } from '../../errors.ts';
-import { PATH_BYTES } from '../../limits.ts';
+import { NAME_BYTES, PATH_BYTES } from '../../limits.ts';
 import { isStorable, storedPath } from './stored-name.ts';
 
-export const COMPONENT_BYTES = 255;
 const WHITEOUT = '.wh.';
+const KERNEL_LIMIT =
+  'That is the limit of Linux itself, which no option raises: shorten the name in the image.';
 /** An empty, `.` or `..` component anywhere, or a leading or trailing slash. */
 const UNCLEAN = /(?:^|\/)\.{0,2}(?:\/|$)/;
 
@@ -17,6 +18,7 @@ export function cleanPath(path: string, what: string): string {
     throw new AtomicError(
       'limit-exceeded',
       `${what} has a path of ${path.length} bytes; Linux stops at ${PATH_BYTES}`,
+      { hint: KERNEL_LIMIT },
     );
   }
   const trimmed = path.startsWith('./') ? path.slice(2) : path;
@@ -50,12 +52,14 @@ function hasLongName(path: string): boolean {
   const parts = path.split('/');
   const base = parts.pop() ?? '';
   const name = base.startsWith(WHITEOUT) ? base.slice(WHITEOUT.length) : base;
-  return [...parts, name].some((part) => part.length > COMPONENT_BYTES);
+  return [...parts, name].some((part) => part.length > NAME_BYTES);
 }
 
 function checkBytes(path: string, what: string): void {
-  if (path.length > COMPONENT_BYTES && hasLongName(path)) {
-    throw new AtomicError('layer-invalid', `${what} has a file name of more than ${COMPONENT_BYTES} bytes`);
+  if (path.length > NAME_BYTES && hasLongName(path)) {
+    throw new AtomicError('layer-invalid', `${what} has a file name of more than ${NAME_BYTES} bytes`, {
+      hint: KERNEL_LIMIT,
+    });
   }
   if (path.includes('\0')) throw new AtomicError('layer-invalid', `${what} has a path with a NUL byte`);
 }

@@ -1,5 +1,5 @@
 import { AtomicError } from '../../errors.ts';
-import { LAYER_NAMES_BYTES } from '../../limits.ts';
+import { limitExceeded, limitOf } from '../../limits.ts';
 import { parentOf } from './path.ts';
 import { PathSet } from './path-set.ts';
 import { hasStoredName } from './stored-name.ts';
@@ -33,6 +33,9 @@ export type LayerRecord =
   | { readonly kind: 'lower-link'; readonly path: string; readonly target: string }
   /** The first entry that is stored under another name, or is a link whose target is: see stored-name.ts. */
   | { readonly kind: 'stored-name'; readonly path: string };
+
+/** As many members as V8 lets a Set or a Map have. */
+const SET_MEMBERS = 2 ** 24 - 1;
 
 /** Collects records in the order of the tar, and keeps what later entries need to know of earlier ones. */
 export class LayerRecorder {
@@ -180,10 +183,17 @@ export class LayerRecorder {
 
   #remember(path: string): void {
     this.#nameBytes += path.length;
-    if (this.#nameBytes <= LAYER_NAMES_BYTES) return;
-    throw new AtomicError(
-      'limit-exceeded',
-      `${this.#what} has names of folders and hard links of more than ${LAYER_NAMES_BYTES} bytes`,
+    if (Math.max(this.#folders.size, this.#linkTargets.size) >= SET_MEMBERS) {
+      throw limitExceeded(
+        SET_MEMBERS,
+        `${this.#what} has more than ${SET_MEMBERS} folders, or as many hard links`,
+      );
+    }
+    const limit = limitOf('layer-names-size');
+    if (this.#nameBytes <= limit) return;
+    throw limitExceeded(
+      'layer-names-size',
+      `${this.#what} has names of folders and hard links of more than ${limit} bytes`,
     );
   }
 

@@ -71,6 +71,7 @@ export const createFile: Of<'create-file'> = {
     const { temporary = besideNew(path) } = as<Made>(before);
     await files.createFile(temporary, content, mode);
     await files.link(temporary, path);
+    await files.label(path);
     await files.syncDirectory(dirname(path));
   },
   undo: ({ path }, before, { files }) => removeMade(path, as<Made>(before), files),
@@ -87,6 +88,7 @@ export const replaceFile: Of<'replace-file'> = {
     if (existed === true) await keepBeside(files, path, aside);
     await files.createFile(temporary, content, mode);
     await moveAndSync(files, temporary, path);
+    await files.label(path);
   },
   undo: ({ path, aside }, before, { files }) => restore(path, aside, as<Made & Existed>(before), files),
   clean: ({ aside }, _before, { files }) => removeAndSync(files, aside),

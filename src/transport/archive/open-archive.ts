@@ -5,16 +5,9 @@ import { join } from 'node:path';
 import { Transform, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
-import { AtomicError, isAtomicError, messageOf } from '../../errors.ts';
-import { ARCHIVE_UNPACKED_BYTES } from '../../limits.ts';
-import {
-  openRegularFile,
-  READ_CHUNK_BYTES,
-  readRange,
-  streamRange,
-  tooLong,
-  writeError,
-} from '../local-file.ts';
+import { AtomicError, describeDiskFull, isAtomicError, messageOf } from '../../errors.ts';
+import { limitOf, type Cap } from '../../limits.ts';
+import { openRegularFile, READ_CHUNK_BYTES, readRange, streamRange, tooLong } from '../local-file.ts';
 import { MAGIC_BYTES, storedAs, type StoredAs } from './magic.ts';
 import { indexTar, type ArchiveMember } from './tar-index.ts';
 
@@ -34,8 +27,8 @@ export interface Archive {
    * @throws AtomicError `archive-invalid` for a link or a device
    */
   find(name: string): ArchiveFile | undefined;
-  /** The bytes of a member, `limit-exceeded` when there are more than `limit`. */
-  read(file: ArchiveFile, limit: number): Promise<Buffer>;
+  /** The bytes of a member, `limit-exceeded` when there are more than the cap. */
+  read(file: ArchiveFile, cap: Cap): Promise<Buffer>;
   /** The first bytes of a member, fewer when it is shorter. */
   readStart(file: ArchiveFile, length: number): Promise<Buffer>;
   stream(file: ArchiveFile): Readable;
@@ -44,7 +37,7 @@ export interface Archive {
 
 /**
  * Opens a tar, plain or compressed with gzip. A compressed one is first inflated into a private temp folder (mode 0700,
- * at most ARCHIVE_UNPACKED_BYTES), which `close` removes; its members are then found by offset all the same.
+ * at most `archive-unpacked-size`), which `close` removes; its members are then found by offset all the same.
  * @throws AtomicError `image-not-found` when there is no such file, `archive-invalid`, `compression-unsupported`,
  *   `limit-exceeded`, `disk-full`
  */
@@ -86,12 +79,12 @@ async function openInflated(path: string, compressed: FileHandle): Promise<Archi
 
 async function inflate(handle: FileHandle, path: string, target: string): Promise<void> {
   const { size } = await handle.stat();
+  const limit = limitOf('archive-unpacked-size');
   let total = 0;
   const count = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       total += chunk.length;
-      if (total > ARCHIVE_UNPACKED_BYTES)
-        done(tooLong(`${path}, decompressed,`, total, ARCHIVE_UNPACKED_BYTES));
+      if (total > limit) done(tooLong(`${path}, decompressed,`, total, 'archive-unpacked-size'));
       else done(null, chunk);
     },
   });
@@ -103,7 +96,7 @@ async function inflate(handle: FileHandle, path: string, target: string): Promis
       createWriteStream(target, { flags: 'wx', mode: 0o600 }),
     );
   } catch (error) {
-    const known = writeError(error, target);
+    const known = describeDiskFull(error, target);
     if (isAtomicError(known)) throw known;
     throw new AtomicError('archive-invalid', `${path} cannot be decompressed: ${messageOf(error)}`, {
       cause: error,
@@ -127,8 +120,8 @@ function createArchive(
       if (member.kind === 'file') return { name, offset: member.offset, size: member.size };
       throw new AtomicError('archive-invalid', `${path} has ${name}, but not as a regular file`);
     },
-    async read(file, limit) {
-      if (file.size > limit) throw tooLong(describe(file), file.size, limit);
+    async read(file, cap) {
+      if (file.size > limitOf(cap)) throw tooLong(describe(file), file.size, cap);
       return readRange(handle, file.offset, file.size, describe(file));
     },
     readStart: (file, length) => readRange(handle, file.offset, Math.min(length, file.size), describe(file)),

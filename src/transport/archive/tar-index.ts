@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { Header, Pax, type HeaderData } from 'tar';
 import { AtomicError } from '../../errors.ts';
-import { ARCHIVE_MEMBERS, TAR_EXTENSION_BYTES } from '../../limits.ts';
+import { limitExceeded, limitOf } from '../../limits.ts';
 import { readRange } from '../local-file.ts';
 
 const BLOCK = 512;
@@ -22,7 +22,7 @@ const BODILESS = new Set(['Directory', 'Link', 'SymbolicLink', 'CharacterDevice'
  * Finds the members of an uncompressed tar by reading its headers only and stepping over the data.
  * A leading `./` and a trailing `/` are not part of a name; folders are left out.
  * @throws AtomicError `archive-invalid` for a damaged or cut off archive and for a name that comes twice (tools
- *   disagree on which one counts), `limit-exceeded` above ARCHIVE_MEMBERS or TAR_EXTENSION_BYTES
+ *   disagree on which one counts), `limit-exceeded` above `archive-members` or `tar-header-size`
  * @see POSIX pax, "ustar Interchange Format" and "pax Extended Header"; GNU tar, long names
  */
 export async function indexTar(handle: FileHandle, path: string): Promise<Map<string, ArchiveMember>> {
@@ -34,8 +34,8 @@ export async function indexTar(handle: FileHandle, path: string): Promise<Map<st
   while (position < end) {
     const header = readHeader(await readRange(handle, position, BLOCK, path), extension, position, path);
     if (header === undefined) break;
-    if (++headers > ARCHIVE_MEMBERS) {
-      throw new AtomicError('limit-exceeded', `${path} has more than ${ARCHIVE_MEMBERS} members`);
+    if (++headers > limitOf('archive-members')) {
+      throw limitExceeded('archive-members', `${path} has more than ${limitOf('archive-members')} members`);
     }
     const offset = position + BLOCK;
     const size = BODILESS.has(header.type) ? 0 : (header.size ?? -1);
@@ -86,8 +86,8 @@ async function readExtension(
   // A global header can only set what is of no use here.
   if (header.type === 'GlobalExtendedHeader') return before;
   const text = async (): Promise<string> => {
-    if (size > TAR_EXTENSION_BYTES) {
-      throw new AtomicError('limit-exceeded', `${path} has a tar extension of ${size} bytes`);
+    if (size > limitOf('tar-header-size')) {
+      throw limitExceeded('tar-header-size', `${path} has a tar extension of ${size} bytes`, size);
     }
     return (await readRange(handle, offset, size, path)).toString('utf8');
   };

@@ -1,7 +1,7 @@
 import { AtomicError, isAtomicError } from '../../errors.ts';
 import { isRecord, optionalStringList, parseJson } from '../../image/json.ts';
 import { parseRegistryImage } from '../../image/reference.ts';
-import { LAYERS } from '../../limits.ts';
+import { limitExceeded, limitOf } from '../../limits.ts';
 import { formatAvailable } from '../available-names.ts';
 
 /** One image of a `docker save` file, as its manifest.json lists it. */
@@ -34,11 +34,10 @@ export function parseArchiveManifest(bytes: Uint8Array, what: string): ArchivedI
     const list = (key: string): string[] =>
       optionalStringList(item[key], `${where}, ${key}`, 'archive-invalid') ?? [];
     const layers = list('Layers');
-    if (layers.length > LAYERS) {
-      throw new AtomicError(
-        'limit-exceeded',
-        `${where}, has ${layers.length} layers; the limit is ${LAYERS}`,
-      );
+    const { length } = layers;
+    if (length > limitOf('layers')) {
+      const sentence = `${where}, has ${length} layers; the limit is ${limitOf('layers')}`;
+      throw limitExceeded('layers', sentence, length);
     }
     return { config: item['Config'], repoTags: list('RepoTags'), layers };
   });

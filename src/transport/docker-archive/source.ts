@@ -6,7 +6,7 @@ import type { Descriptor } from '../../image/descriptor.ts';
 import { digestFromHex, type Digest } from '../../image/digest.ts';
 import { DOCKER_CONFIG, DOCKER_LAYER, DOCKER_MANIFEST } from '../../image/media-type.ts';
 import { formatReference } from '../../image/reference.ts';
-import { CONFIG_BYTES, LAYER_BYTES, MANIFEST_BYTES } from '../../limits.ts';
+import { limitOf } from '../../limits.ts';
 import { MAGIC_BYTES, storedAs } from '../archive/magic.ts';
 import { openArchive, type Archive, type ArchiveFile } from '../archive/open-archive.ts';
 import { tooLong } from '../local-file.ts';
@@ -43,12 +43,12 @@ async function readArchive(archive: Archive, wanted: string | undefined): Promis
     throw new AtomicError('archive-invalid', `${path} is no docker save file: it has no manifest.json`);
   }
   const listed = parseArchiveManifest(
-    await archive.read(manifestFile, MANIFEST_BYTES),
+    await archive.read(manifestFile, 'manifest-size'),
     `${path}, manifest.json`,
   );
   const image = chooseImage(listed, wanted, path);
   const configFile = resolveMember(archive, image.config);
-  const configBytes = await archive.read(configFile, CONFIG_BYTES);
+  const configBytes = await archive.read(configFile, 'config-size');
   const layerFiles = image.layers.map((name) => resolveMember(archive, name));
   const config = {
     mediaType: DOCKER_CONFIG,
@@ -120,7 +120,9 @@ async function describeLayers(
 
 /** Hashes only when nothing states the digest: whoever reads the blob compares it anyway. */
 async function describeLayer(archive: Archive, file: ArchiveFile, diffId: Digest): Promise<Descriptor> {
-  if (file.size > LAYER_BYTES) throw tooLong(`${archive.path}, member ${file.name},`, file.size, LAYER_BYTES);
+  if (file.size > limitOf('layer-size')) {
+    throw tooLong(`${archive.path}, member ${file.name},`, file.size, 'layer-size');
+  }
   const compression = storedAs(await archive.readStart(file, MAGIC_BYTES));
   if (compression === 'none') return { mediaType: DOCKER_LAYER, size: file.size, digest: diffId };
   if (compression === 'other') {

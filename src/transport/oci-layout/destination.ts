@@ -1,10 +1,10 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AtomicError } from '../../errors.ts';
 import type { Descriptor } from '../../image/descriptor.ts';
 import { parseManifest } from '../../image/manifest.ts';
 import { formatReference } from '../../image/reference.ts';
-import { MANIFEST_BYTES } from '../../limits.ts';
+import { makeFolder } from '../../make-folder.ts';
 import { isFileOfSize, readSmallFile } from '../local-file.ts';
 import { createPartialFiles } from '../partial-files.ts';
 import type { ImageDestination } from '../transport.ts';
@@ -27,6 +27,7 @@ export async function openOciLayoutDestination(path: string, tag?: string): Prom
   let reference: Descriptor | undefined;
   return {
     name: formatReference({ transport: 'oci', path, tag }),
+    folder: path,
     hasBlob: ({ digest, size }) => isFileOfSize(join(path, blobName(digest)), size),
     putBlob: ({ digest }, bytes) => files.write(join(path, blobName(digest)), bytes),
     async putManifest(manifest, digest, role) {
@@ -36,7 +37,7 @@ export async function openOciLayoutDestination(path: string, tag?: string): Prom
     },
     async commit() {
       if (reference === undefined) throw new AtomicError('internal', `${path} was given no manifest`);
-      const bytes = await readSmallFile(indexPath, MANIFEST_BYTES);
+      const bytes = await readSmallFile(indexPath, 'manifest-size');
       const index = bytes === undefined ? EMPTY_LAYOUT_INDEX : parseLayoutIndex(bytes, indexPath);
       await files.write(join(path, 'oci-layout'), LAYOUT_FILE);
       await files.write(indexPath, replaceEntry(index, reference, tag));
@@ -47,9 +48,9 @@ export async function openOciLayoutDestination(path: string, tag?: string): Prom
 
 /** Makes the folder, or sees that it is ours to write in. */
 async function prepareFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true });
+  await makeFolder(path);
   const marker = join(path, 'oci-layout');
-  const bytes = await readSmallFile(marker, MANIFEST_BYTES);
+  const bytes = await readSmallFile(marker, 'manifest-size');
   if (bytes !== undefined) return checkLayoutVersion(bytes, marker);
   // Blobs alone are what an interrupted first copy leaves.
   const foreign = (await readdir(path)).find((name) => name !== 'blobs' && !name.startsWith('.partial-'));

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { AtomicError } from '../../errors.ts';
 import { algorithmOf, hexOf, type Digest } from '../../image/digest.ts';
-import { MANIFEST_BYTES } from '../../limits.ts';
+import type { Cap } from '../../limits.ts';
 import type { ImageSource } from '../transport.ts';
 import { checkLayoutVersion, chooseEntry, parseLayoutIndex } from './layout-index.ts';
 
@@ -9,8 +9,8 @@ import { checkLayoutVersion, chooseEntry, parseLayoutIndex } from './layout-inde
 export interface LayoutFiles {
   /** As a person knows it: the path of the folder or the archive. */
   readonly path: string;
-  /** @throws AtomicError `limit-exceeded` above `limit` bytes */
-  read(name: string, limit: number): Promise<Buffer | undefined>;
+  /** @throws AtomicError `limit-exceeded` */
+  read(name: string, cap: Cap): Promise<Buffer | undefined>;
   stream(name: string): Promise<Readable | undefined>;
   close(): Promise<void>;
 }
@@ -45,7 +45,7 @@ async function readLayout(files: LayoutFiles, tag: string | undefined, name: str
   return {
     name,
     async getManifest(digest = chosen.digest) {
-      const bytes = await files.read(blobName(digest), MANIFEST_BYTES);
+      const bytes = await files.read(blobName(digest), 'manifest-size');
       if (bytes === undefined) {
         throw new AtomicError('manifest-unknown', `${files.path} has no manifest ${digest}`);
       }
@@ -62,7 +62,7 @@ async function readLayout(files: LayoutFiles, tag: string | undefined, name: str
 }
 
 async function readRequired(files: LayoutFiles, file: string): Promise<Buffer> {
-  const bytes = await files.read(file, MANIFEST_BYTES);
+  const bytes = await files.read(file, 'manifest-size');
   if (bytes !== undefined) return bytes;
   throw new AtomicError('archive-invalid', `${files.path} is no OCI image layout: it has no ${file}`);
 }

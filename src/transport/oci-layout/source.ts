@@ -17,7 +17,7 @@ export async function openOciLayoutSource(path: string, tag?: string): Promise<I
   return createLayoutSource(
     {
       path,
-      read: (name, limit) => readSmallFile(join(path, name), limit),
+      read: (name, cap) => readSmallFile(join(path, name), cap),
       stream: (name) => streamFile(join(path, name)),
       close: async () => {},
     },

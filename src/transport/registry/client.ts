@@ -1,7 +1,7 @@
 import { findCredentials } from '../../config/auth-file.ts';
 import { isAtomicError } from '../../errors.ts';
 import type { RegistryImage } from '../../image/reference.ts';
-import { TOKEN_BYTES } from '../../limits.ts';
+import { TOKEN_BYTES, type Cap } from '../../limits.ts';
 import { readAll } from '../../stream/read-all.ts';
 import { Authorizer, withAuthorization, type AuthorizerOptions } from './auth.ts';
 import { createConnections } from './connections.ts';
@@ -47,8 +47,8 @@ export interface RegistryClient {
   readonly retries: RetryContext;
   /** An answer with its body still to come. */
   open(call: Call): Promise<HttpAnswer>;
-  /** An answer with its body, at most `limit` bytes of it. @throws also AtomicError `limit-exceeded` */
-  fetch(call: Call, limit: number): Promise<WholeAnswer>;
+  /** An answer with its body, up to the cap. @throws also AtomicError `limit-exceeded` */
+  fetch(call: Call, cap: Cap): Promise<WholeAnswer>;
   /** A failure that a call met after its answer had begun, as the error that the caller sees. */
   explain(error: unknown, call: Pick<Call, 'doing' | 'kind'>): unknown;
   close(): Promise<void>;
@@ -104,10 +104,10 @@ export function createClient(
     image: formatImage(image),
     retries,
     open: (call) => perform(call, async (answer) => answer),
-    fetch: (call, limit) =>
+    fetch: (call, cap) =>
       perform(call, async (answer) => {
         const { status, headers, url } = answer;
-        return { status, headers, url, bytes: await readBody(answer, limit) };
+        return { status, headers, url, bytes: await readBody(answer, cap) };
       }),
     explain: explainFor,
     close: () => connections.close(),
@@ -135,9 +135,9 @@ function createTokenFetch(
   };
 }
 
-async function readBody({ body, url }: HttpAnswer, limit: number): Promise<Buffer> {
+async function readBody({ body, url }: HttpAnswer, cap: Cap): Promise<Buffer> {
   try {
-    return await readAll(body, limit, `The answer of ${showUrl(url)}`);
+    return await readAll(body, cap, `The answer of ${showUrl(url)}`);
   } catch (error) {
     throw isAtomicError(error) ? error : new ConnectionFailure(url, error);
   }

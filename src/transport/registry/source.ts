@@ -4,7 +4,6 @@ import { algorithmOf, digestFromHex, isDigest, type Digest } from '../../image/d
 import type { RawManifest } from '../../image/manifest.ts';
 import { ACCEPTED_MANIFESTS } from '../../image/media-type.ts';
 import type { RegistryImage } from '../../image/reference.ts';
-import { MANIFEST_BYTES } from '../../limits.ts';
 import type { ImageSource } from '../transport.ts';
 import { openBlob } from './blob-reader.ts';
 import { createClient, type WholeAnswer } from './client.ts';
@@ -35,7 +34,7 @@ export function openRegistrySource(image: RegistryImage, options: RegistryOption
           doing: `read ${what}`,
           kind: 'manifest',
         },
-        MANIFEST_BYTES,
+        'manifest-size',
       );
       const mediaType = mediaTypeOf(answer);
       // A digest that was asked for is compared by the caller; behind a tag, only the registry's own word is there.

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isAtomicError, messageOf, type AtomicError } from '../../../src/errors.ts';
-import { PATH_BYTES, TAR_EXTENSION_BYTES } from '../../../src/limits.ts';
+import { limitOf, PATH_BYTES } from '../../../src/limits.ts';
 import type { LayerRecord } from '../../../src/stream/tar/recorder.ts';
 import { writeHeader, writePax, writeTar, type RawEntry, type TarEntry } from '../../fixtures/tar-writer.ts';
 import { cut, failureOf, filterTar, slices, type Filtered } from '../collect.ts';
@@ -519,7 +519,7 @@ describe('extended headers', () => {
   });
 
   test('are capped for one entry, in one piece or in many', async () => {
-    const big = 'v'.repeat(TAR_EXTENSION_BYTES / 2);
+    const big = 'v'.repeat(limitOf('tar-header-size') / 2);
     expect(await told([pax({ comment: big }), { path: 'x' }, pax({ comment: big }), { path: 'y' }])).toEqual([
       '0 x',
       '0 y',
@@ -527,9 +527,9 @@ describe('extended headers', () => {
     expect((await refusal([pax({ comment: big }), pax({ comment: big }), { path: 'x' }])).code).toBe(
       'limit-exceeded',
     );
-    const small = Array.from({ length: TAR_EXTENSION_BYTES / 512 }, () => pax({ comment: '' }));
+    const small = Array.from({ length: limitOf('tar-header-size') / 512 }, () => pax({ comment: '' }));
     expect((await refusal([...small, { path: 'x' }])).code).toBe('limit-exceeded');
-    const lie = raw({ path: 'x', typeFlag: 'x', size: TAR_EXTENSION_BYTES + 1 });
+    const lie = raw({ path: 'x', typeFlag: 'x', size: limitOf('tar-header-size') + 1 });
     expect((await refusal([lie])).code).toBe('limit-exceeded');
   });
 
@@ -602,7 +602,7 @@ describe('chunks', () => {
   });
 
   test('a large extension in tiny pieces costs no more than in one', async () => {
-    const tar = writeTar([pax({ comment: 'c'.repeat(TAR_EXTENSION_BYTES - 2000) }), { path: 'x' }]);
+    const tar = writeTar([pax({ comment: 'c'.repeat(limitOf('tar-header-size') - 2000) }), { path: 'x' }]);
     // Copied anew for each piece it would be 20 GiB.
     expect((await filterTar(tar, slices(tar, 24))).records).toEqual([{ kind: 'file', path: 'x' }]);
   });

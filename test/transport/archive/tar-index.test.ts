@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { ARCHIVE_MEMBERS, TAR_EXTENSION_BYTES } from '../../../src/limits.ts';
+import { limitOf } from '../../../src/limits.ts';
 import { indexTar, type ArchiveMember } from '../../../src/transport/archive/tar-index.ts';
 import { writeHeader, writePax, writeTar } from '../../fixtures/tar-writer.ts';
 import { useTempFolder } from '../../fixtures/temp-folder.ts';
@@ -142,13 +142,13 @@ describe('a hostile tar is refused:', () => {
   });
 
   test('a PAX header that is too long', async () => {
-    const tar = writeTar([{ path: 'a', pax: { comment: 'x'.repeat(TAR_EXTENSION_BYTES) } }]);
+    const tar = writeTar([{ path: 'a', pax: { comment: 'x'.repeat(limitOf('tar-header-size')) } }]);
     expect(await messageOfFailure(index(tar), 'limit-exceeded')).toMatch(/tar extension of/);
   });
 
   test('more members than the limit', async () => {
     const header = writeHeader({ path: Buffer.from('d/'), typeFlag: '5', size: 0 });
-    const tar = Buffer.concat(Array.from({ length: ARCHIVE_MEMBERS + 1 }, () => header));
+    const tar = Buffer.concat(Array.from({ length: limitOf('archive-members') + 1 }, () => header));
     expect(await messageOfFailure(index(tar), 'limit-exceeded')).toMatch(/more than 16384 members/);
   });
 });

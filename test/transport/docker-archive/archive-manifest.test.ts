@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { LAYERS } from '../../../src/limits.ts';
+import { limitOf } from '../../../src/limits.ts';
 import { chooseImage, parseArchiveManifest } from '../../../src/transport/docker-archive/archive-manifest.ts';
 
 const parse = (value: unknown) => parseArchiveManifest(Buffer.from(JSON.stringify(value)), 'manifest.json');
@@ -44,6 +44,8 @@ test.each([
 });
 
 test('more layers than the limit are refused', () => {
-  const Layers = Array.from({ length: LAYERS + 1 }, () => 'l');
-  expect(() => parse([{ Config: 'x', Layers }])).toThrow(`has ${LAYERS + 1} layers; the limit is ${LAYERS}`);
+  const Layers = Array.from({ length: limitOf('layers') + 1 }, () => 'l');
+  expect(() => parse([{ Config: 'x', Layers }])).toThrow(
+    `has ${limitOf('layers') + 1} layers; the limit is ${limitOf('layers')}`,
+  );
 });

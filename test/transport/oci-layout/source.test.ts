@@ -4,7 +4,7 @@ import { buffer } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
 import { hexOf } from '../../../src/image/digest.ts';
 import { parseManifest } from '../../../src/image/manifest.ts';
-import { MANIFEST_BYTES } from '../../../src/limits.ts';
+import { limitOf } from '../../../src/limits.ts';
 import { openOciLayoutSource } from '../../../src/transport/oci-layout/source.ts';
 import {
   buildImage,
@@ -125,9 +125,9 @@ describe('a hostile layout is refused:', () => {
     const image = smallImage();
     writeOciLayout(folder(), [{ image }]);
     const source = await openOciLayoutSource(folder());
-    truncateSync(blobPath(image.digest), MANIFEST_BYTES + 1);
+    truncateSync(blobPath(image.digest), limitOf('manifest-size') + 1);
     expect(await messageOfFailure(source.getManifest(), 'limit-exceeded')).toContain(hexOf(image.digest));
-    truncateSync(join(folder(), 'index.json'), MANIFEST_BYTES + 1);
+    truncateSync(join(folder(), 'index.json'), limitOf('manifest-size') + 1);
     expect(await messageOfFailure(openOciLayoutSource(folder()), 'limit-exceeded')).toContain('index.json');
   });
 });

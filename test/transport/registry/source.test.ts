@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ProgressEvent } from '../../../src/events.ts';
 import { OCI_INDEX, OCI_MANIFEST } from '../../../src/image/media-type.ts';
-import { MANIFEST_BYTES } from '../../../src/limits.ts';
+import { limitOf } from '../../../src/limits.ts';
 import { failureOf, openSource, QUICK, startRegistry } from './setup.ts';
 
 describe('the manifest of a registry image', () => {
@@ -39,7 +39,7 @@ describe('the manifest of a registry image', () => {
 
   it('is refused beyond the limit', async () => {
     const registry = await startRegistry();
-    registry.addManifest('app', Buffer.alloc(MANIFEST_BYTES + 1), OCI_MANIFEST, '1');
+    registry.addManifest('app', Buffer.alloc(limitOf('manifest-size') + 1), OCI_MANIFEST, '1');
     expect((await failureOf(openSource(`${registry.host}/app:1`).getManifest())).code).toBe('limit-exceeded');
     registry.addFault(/manifests/, { kind: 'endless' });
     expect((await failureOf(openSource(`${registry.host}/app:1`).getManifest())).code).toBe('limit-exceeded');
