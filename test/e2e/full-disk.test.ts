@@ -150,18 +150,23 @@ function readError(stderr: string): ToldError {
 
 /** What a command was at when it met the end of the disk, in words that are the same each time. */
 function pointOf(message: string, calls: string): string {
-  const call = calls.trimEnd().split('\n').at(-1) ?? '';
+  const commits = calls.split('\n').filter((call) => call.startsWith('ostree ') && call.includes(' commit '));
+  const call = commits.at(-1) ?? '';
   if (message.startsWith('ostree commit')) {
     if (call.includes('--orphan')) return 'commit a layer';
     if (call.includes('--tree=ref=')) return 'publish a layer';
     return /--branch=ociimage\/[0-9a-f]{64} /.test(call) ? 'commit the config' : 'commit the image';
   }
-  return message
-    .replace(/(?<=^\S+ \S+ found no space left).*$/s, '')
-    .replace(/(?:: |; ).*$/s, '')
-    .replaceAll(/[0-9a-f]{64}/g, 'HEX')
-    .replaceAll(/(?<=staging\/disk-web\.)\d+/g, 'PID')
-    .replaceAll('/var/lib/containers/atomic/', '');
+  return (
+    message
+      .replace(/(?<=^\S+ \S+ found no space left).*$/s, '')
+      .replace(/(?:: |; ).*$/s, '')
+      .replaceAll(/[0-9a-f]{64}/g, 'HEX')
+      // A file in the making stands for the file.
+      .replaceAll(/\.(disk-web\.(?:service|conf)|link|tool)\.[0-9a-f]+\.atomic-new/g, '$1')
+      .replaceAll(/(?<=staging\/disk-web\.)\d+/g, 'PID')
+      .replaceAll('/var/lib/containers/atomic/', '')
+  );
 }
 
 /** All points at which a command can meet the end of the disk, by the amounts of free space that lead there. */
