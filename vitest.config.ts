@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 /**
  * unit: pure code and fakes, in parallel. integration: real ostree, registries and archives in temp folders.
- * e2e: a throw-away host under a real systemd; one at a time, because each boots PID 1.
+ * e2e: throw-away hosts under a real systemd; two files at a time, because much of it is waiting.
  */
 export default defineConfig({
   test: {
@@ -28,7 +28,8 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          fileParallelism: false,
+          // Each file has hosts of its own, which see nothing of each other.
+          maxWorkers: 2,
           testTimeout: 180_000,
           hookTimeout: 180_000,
         },
