@@ -21,8 +21,8 @@ export const DIFFERENCES = {
   emptyXattrsKept: 'an empty xattr is kept',
   /** A layer is a change set (layer.md), and is stored as a tree: its entries have no order but for duplicates. */
   entriesAreASet: 'whiteouts act before, and links to lower files after, all other entries of their layer',
-  /** What it names is there already; umoci has removed it before it makes the link, and fails. */
-  selfLinksKept: 'a hard link to itself leaves what a lower layer has there',
+  /** umoci removes first, and then finds neither itself nor what it reaches by way of what it has removed. */
+  targetsFirst: 'what a hard link goes to is looked up before the link makes room for itself',
   /** Readers do not agree on such a layer, and it can be stored as no tree. umoci lets the later entry win, or follows the link. */
   clashesRefused: 'a layer that has one path both as a file or link and as a folder is refused',
   /** mkdir(2) hands a set-group-ID folder's group and bit down; which folders are made by the way is no property of an image. */
@@ -131,18 +131,20 @@ export class LayerModel {
     const type = entry.type ?? 'file';
     const directory = this.#resolve(path.slice(0, -1));
     const place = base === undefined ? [] : [...directory, base];
-    const there = this.#at(place);
     const parent = this.#makeFolder(directory);
+    if (this.#has('clashesRefused')) this.#touchWay(path);
+    const there = this.#at(place);
     const keep = type === 'dir' && there?.kind === 'folder';
     const isLeftOut = there?.kind === 'special' && this.#has('devicesLeftOut');
     const isOther = there !== undefined && !isLeftOut && (type === 'dir') !== (there.kind === 'folder');
     if (isOther && this.#isUpper(place)) this.#clash(place);
     if (base === undefined && !keep) throw new Refusal('the root is no folder');
     if (!keep && base !== undefined) {
-      // The target may be what makes room.
-      const linked = type === 'hardlink' ? this.#linked(target, place) : undefined;
-      parent.children.delete(base);
-      parent.children.set(base, linked ?? this.#make(entry, type, target));
+      if (!this.#has('targetsFirst')) parent.children.delete(base);
+      parent.children.set(
+        base,
+        type === 'hardlink' ? this.#linked(target, place) : this.#make(entry, type, target),
+      );
     } else if (there?.kind === 'folder') {
       there.owner = this.#ownerOf(entry, 0o755);
     }
@@ -190,9 +192,8 @@ export class LayerModel {
     const base = path.pop();
     const source = base === undefined ? [] : [...this.#resolve(path), base];
     const node = this.#at(source);
-    const isSelf = source.join('/') === place.join('/') && !this.#has('selfLinksKept');
     const isBelow = source.length > place.length && place.every((part, i) => source[i] === part);
-    if (node === undefined || node.kind === 'folder' || isSelf || isBelow) {
+    if (node === undefined || node.kind === 'folder' || isBelow) {
       throw new Refusal(`a hard link to ${target}, which is no file`);
     }
     return node;
@@ -231,6 +232,11 @@ export class LayerModel {
   /** @throws Refusal where layers are refused that have a path as a folder and as something else */
   #clash(place: readonly string[]): void {
     if (this.#has('clashesRefused')) throw new Refusal(`${place.join('/')} is a folder and something else`);
+  }
+
+  /** The folders that a path goes through are its layer's, wherever links make them lie. */
+  #touchWay(path: readonly string[]): void {
+    for (let length = 1; length < path.length; length++) this.#touch(this.#resolve(path.slice(0, length)));
   }
 
   #makeFolder(path: readonly string[]): Folder {
@@ -355,12 +361,15 @@ function asSet(entries: readonly Applied[]): { readonly whiteouts: Applied[]; re
   const last = new Map(entries.map((entry) => [key(entry), entry]));
   const own = [...last.values()].filter((entry) => !isWhiteout(entry));
   const isFolder = ({ entry }: Applied): boolean => entry.type === 'dir';
+  // They only take away, as whiteouts do.
+  const isDevice = ({ entry }: Applied): boolean => ['char', 'block', 'fifo'].includes(entry.type ?? '');
   const isHardLink = ({ entry }: Applied): boolean => entry.type === 'hardlink';
   return {
     whiteouts: entries.filter(isWhiteout),
     own: [
+      ...own.filter(isDevice),
       ...outerFirst(own.filter(isFolder)),
-      ...own.filter((entry) => !isFolder(entry) && !isHardLink(entry)),
+      ...own.filter((entry) => !isDevice(entry) && !isFolder(entry) && !isHardLink(entry)),
       ...own.filter(isHardLink),
     ],
   };

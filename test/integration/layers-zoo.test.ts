@@ -413,7 +413,9 @@ const REFUSED: Readonly<Record<string, readonly [code: string, layers: () => rea
 describe('refused, with a sentence of ours', () => {
   test.each(Object.entries(REFUSED))('%s', async (_name, [code, layers]) => {
     const outcome = await unpackByUs(folder(), imageOf(layers())).catch((error: unknown) => error);
-    expect(isAtomicError(outcome) ? outcome.code : describeTree(String(outcome))).toBe(code);
+    // node cannot remove what is too deep for one path.
+    execFileSync('rm', ['-rf', join(folder(), 'tree')]);
+    expect(isAtomicError(outcome) ? outcome.code : outcome).toBe(code);
   });
 });
 
