@@ -163,7 +163,7 @@ function pointOf(message: string, calls: string): string {
       .replace(/(?:: |; ).*$/s, '')
       .replaceAll(/[0-9a-f]{64}/g, 'HEX')
       // A file in the making stands for the file.
-      .replaceAll(/\.(disk-web\.(?:service|conf)|link|tool)\.[0-9a-f]+\.atomic-new/g, '$1')
+      .replaceAll(/\.(disk-web(?:\.service|\.conf)?|link|tool)\.[0-9a-f]+\.atomic-new/g, '$1')
       .replaceAll(/(?<=staging\/disk-web\.)\d+/g, 'PID')
       .replaceAll('/var/lib/containers/atomic/', '')
   );
