@@ -70,7 +70,8 @@ export async function prepareTree(
   }
   const places = new Places(root, treeIsEmpty);
   for (const directory of outline.directories.values()) places.enter(directory);
-  if (places.redirects.length > 0) await refuseClashes(index, outline, places);
+  if (places.redirects.length > 0 || outline.lowerLinks.length > 0)
+    await refuseClashes(root, index, outline, places);
   if (!treeIsEmpty) {
     for await (const record of readLayerIndex(index))
       if (record.kind === 'file') places.clearFor(record.path);
@@ -176,18 +177,28 @@ async function readOutline(index: string): Promise<LayerOutline> {
 }
 
 /** A file or link of the layer that comes to lie, behind links, where a folder of the same layer does. */
-async function refuseClashes(index: string, { directories }: LayerOutline, places: Places): Promise<void> {
+async function refuseClashes(
+  root: string,
+  index: string,
+  { directories, lowerLinks }: LayerOutline,
+  places: Places,
+): Promise<void> {
   const folders = new Set<string>();
   for (const path of directories.keys()) {
     for (let place = places.of(path); place !== '' && !folders.has(place); place = parentOf(place))
       folders.add(place);
   }
-  for await (const record of readLayerIndex(index)) {
-    if (record.kind !== 'file' || !folders.has(places.of(record.path))) continue;
+  const refuse = (path: string): never => {
     throw new AtomicError(
       'layer-invalid',
-      `a layer has ${JSON.stringify(record.path)} as a file or link and, behind a link of a layer below, as a folder`,
+      `a layer has ${JSON.stringify(path)} as a file or link and, behind a link of a layer below, as a folder`,
     );
+  };
+  for (const { path } of lowerLinks) {
+    if (folders.has(join(resolveInTree(root, parentOf(path)), baseOf(path)))) refuse(path);
+  }
+  for await (const record of readLayerIndex(index)) {
+    if (record.kind === 'file' && folders.has(places.of(record.path))) refuse(record.path);
   }
 }
 

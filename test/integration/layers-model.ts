@@ -322,27 +322,34 @@ export function clashes(layer: readonly TarEntry[]): boolean {
   }
 }
 
-function refuseClashes(entries: readonly Applied[]): void {
+/** A path that comes behind a hard link to what was there before. */
+function refuseReplaced(entries: readonly Applied[]): void {
   const linkTargets = new Map<string, string>();
   const linkedTo = new Set<string>();
   const own = new Set<string>();
+  const devices = new Set<string>();
   for (const { entry, path, target } of entries) {
     const key = path.join('/');
-    const isLink = entry.type === 'hardlink';
-    const first = isLink ? (linkTargets.get(split(target).join('/')) ?? split(target).join('/')) : undefined;
-    const isNothing = first === key && own.has(key);
-    if (entry.type === 'dir' || path.at(-1)?.startsWith(WHITEOUT) === true || isNothing) continue;
-    if (linkedTo.has(key)) throw new Refusal(`${key} is replaced behind a hard link to it`);
+    if (entry.type === 'dir' || path.at(-1)?.startsWith(WHITEOUT) === true) continue;
+    const to = split(target).join('/');
+    const first = entry.type === 'hardlink' ? (linkTargets.get(to) ?? to) : undefined;
+    if (first === key && (own.has(key) || devices.has(key))) continue;
+    if (linkedTo.has(key)) throw new Refusal(`${key} comes behind a hard link to it`);
+    for (const known of [own, devices]) known.delete(key);
     linkTargets.delete(key);
-    own.delete(key);
-    if (first !== undefined && own.has(first)) {
-      linkTargets.set(key, first);
+    if (['char', 'block', 'fifo'].includes(entry.type ?? '') || devices.has(first ?? '')) devices.add(key);
+    else if (first === undefined) own.add(key);
+    else {
       linkedTo.add(first);
+      if (!own.has(first)) continue;
+      linkTargets.set(key, first);
+      own.add(key);
     }
-    const isLeftOut =
-      ['char', 'block', 'fifo'].includes(entry.type ?? '') || (isLink && !own.has(first ?? ''));
-    if (!isLeftOut) own.add(key);
   }
+}
+
+function refuseClashes(entries: readonly Applied[]): void {
+  refuseReplaced(entries);
   const folders = new Set<string>();
   const others = new Set<string>();
   for (const { entry, path } of entries) {

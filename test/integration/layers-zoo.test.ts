@@ -400,6 +400,14 @@ const REFUSED: Readonly<Record<string, readonly [code: string, layers: () => rea
     'layer-invalid',
     () => [[file('a', '1'), hard('b', 'a'), file('a', '2')]],
   ],
+  'a file that comes behind a hard link to the one below': [
+    'layer-invalid',
+    () => [BASE, [hard('n', 'd/a'), file('d/a', 'new')]],
+  ],
+  'a hard link to a lower file in place of a folder behind a link': [
+    'layer-invalid',
+    () => [[link('c', 'a')], [file('c/a'), hard('a', 'c')]],
+  ],
   'a hard link that is replaced behind a hard link to it': [
     'layer-invalid',
     () => [[file('a', '1'), file('b', '2'), hard('c', 'b'), hard('b', 'a')]],

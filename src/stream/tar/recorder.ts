@@ -53,7 +53,7 @@ export class LayerRecorder {
   #hasStoredNames = false;
   /** For each hard link of this layer, the file that its chain ends at. */
   readonly #linkTargets = new Map<string, string>();
-  /** Files that hard links of this layer go to. */
+  /** Files, of this layer or one below, that hard links of this layer go to. */
   readonly #linkedTo = new Set<string>();
   readonly #folders = new Set<string>();
   #newParents: string[] = [];
@@ -150,6 +150,7 @@ export class LayerRecorder {
     if (this.#linkedTo.has(path)) throw this.#isReplaced(path);
     this.#remember(path);
     this.#lowerLinks.add(path);
+    this.#linkedTo.add(target);
     this.#devices.delete(path);
     this.#linkTargets.delete(path);
     this.#write({ kind: 'lower-link', path, target });
@@ -201,7 +202,7 @@ export class LayerRecorder {
   #isReplaced(path: string): AtomicError {
     return new AtomicError(
       'layer-invalid',
-      `${this.#what} has ${JSON.stringify(path)} twice, and hard links to the first`,
+      `${this.#what} has ${JSON.stringify(path)} behind a hard link to what was there before`,
     );
   }
 

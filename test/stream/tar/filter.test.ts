@@ -413,20 +413,15 @@ describe('hard links', () => {
     ).toEqual(['0 x', '1 y -> x', '0 y', '1 z -> y']);
   });
 
-  test('to what the layer does not have (yet) are left out and recorded', async () => {
+  test('to what the layer does not have are left out and recorded; when it comes behind them they are refused', async () => {
     const entries: Entries = [
       { path: 'a/y', type: 'hardlink', target: './bin/x' },
       { path: 'z', type: 'hardlink', target: 'a/y' },
-      { path: 'later', type: 'hardlink', target: 'file' },
-      { path: 'file' },
     ];
-    expect(await told(entries)).toEqual(['0 file']);
-    expect(await recorded(entries)).toEqual([
-      'lower-link a/y -> bin/x',
-      'lower-link z -> a/y',
-      'lower-link later -> file',
-      'file file',
-    ]);
+    expect(await told(entries)).toEqual([]);
+    for (const behind of [{ path: 'bin/x' }, { path: 'bin/x', type: 'fifo' }] satisfies TarEntry[])
+      expect((await refusal([...entries, behind])).message).toContain('"bin/x" behind a hard link');
+    expect(await recorded(entries)).toEqual(['lower-link a/y -> bin/x', 'lower-link z -> a/y']);
   });
 
   test('to themselves are nothing', async () => {
