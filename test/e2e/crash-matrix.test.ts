@@ -85,7 +85,7 @@ function operationsOn(stage: Stage): Record<string, Operation> {
 /** The store has what the bystander needs, and not a layer more. */
 async function forget(stage: Stage): Promise<void> {
   await clear(stage);
-  await stage.atomic(['--quiet', '--assumeyes', 'images', 'delete', V1, V2]);
+  for (const name of [V1, V2]) await stage.atomic(['--quiet', '--assumeyes', 'images', 'delete', name]);
   await stage.succeed('--quiet', 'images', 'prune');
 }
 
