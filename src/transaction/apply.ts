@@ -14,7 +14,7 @@ interface Begun {
  * Carries a plan out, whole or not at all. Each step is in the journal before it begins; an error or an abort undoes
  * what was done, last step first, and is then thrown as it was.
  * @param folder where journals are, on the file system of the checkouts
- * @throws whatever a step threw; AtomicError `journal-open`
+ * @throws whatever a step threw; AtomicError `journal-open`, also when all is done but some of its garbage stays
  */
 export async function applyPlan(plan: Plan, folder: string, context: StepContext): Promise<void> {
   const journal = await Journal.create(folder, plan, context.files);
@@ -37,8 +37,10 @@ export async function applyPlan(plan: Plan, folder: string, context: StepContext
     await undoAll(plan, begun, journal, error, { ...context, failure });
     throw error;
   }
-  await cleanUp(plan, begun, context);
-  await journal.remove();
+  const unfinished = await cleanUp(plan, begun, context);
+  if (unfinished === undefined) return journal.remove();
+  await journal.keep();
+  throw unfinished;
 }
 
 async function undoAll(
@@ -92,27 +94,44 @@ async function undoSteps(
   return { trouble, isOpen };
 }
 
-async function cleanUp(plan: Plan, begun: readonly Begun[], context: StepContext): Promise<void> {
+/**
+ * What is left to do once a plan has ended well.
+ * @returns an error when some of it has to be done another time; what was only kept for the way back is told of
+ */
+async function cleanUp(
+  plan: Plan,
+  begun: readonly Begun[],
+  context: StepContext,
+): Promise<AtomicError | undefined> {
+  let unfinished: AtomicError | undefined;
   for (const { index, before } of begun) {
     const step = plan.steps[index];
     if (step === undefined) continue;
     try {
       await cleanStep(step, before, context);
     } catch (error) {
-      // The change itself is done and stands; what was kept for its way back is only in the way.
-      context.report({
-        event: 'warning',
-        text: `Could not clean up after "${describeStep(step)}": ${messageOf(error)}`,
-      });
+      const text = `Could not clean up after "${describeStep(step)}": ${messageOf(error)}`;
+      // Garbage that was collected by halves leaves commits without their files: the next command goes on with it.
+      if (step.kind === 'collect-garbage') unfinished = notFinished(plan, text, error);
+      else context.report({ event: 'warning', text });
     }
   }
+  return unfinished;
+}
+
+function notFinished(plan: Plan, details: string, cause: unknown): AtomicError {
+  return new AtomicError('journal-open', `The ${nameChange(plan)} is done, but for what it leaves behind`, {
+    cause,
+    details,
+    hint: 'atomic-ts repair goes on with it.',
+  });
 }
 
 /**
  * Ends a transaction that died with its process: one that had ended well is cleaned up after, any other is undone.
  * The caller holds the container's lock, so no living process is at it.
  * @returns what was done
- * @throws AtomicError `journal-open` when something could not be undone; the journal stays
+ * @throws AtomicError `journal-open` when something could not be undone, or not be finished; the journal stays
  */
 export async function recoverJournal(
   journal: OpenJournal,
@@ -120,7 +139,8 @@ export async function recoverJournal(
 ): Promise<'finished' | 'undone'> {
   const { plan, path, failure } = journal;
   if (journal.committed) {
-    await cleanUp(plan, journal.begun, context);
+    const unfinished = await cleanUp(plan, journal.begun, context);
+    if (unfinished !== undefined) throw unfinished;
   } else {
     const { trouble, isOpen } = await undoSteps(plan, journal.begun, { ...context, failure }, (index) =>
       noteUndone(journal, index, context.files),

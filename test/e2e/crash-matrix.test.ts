@@ -56,7 +56,7 @@ function operationsOn(stage: Stage): Record<string, Operation> {
   const broken = async (): Promise<void> => {
     await installed();
     if (start === undefined) {
-      start = await findMoment(stage, 'beside systemctl start', UPDATE);
+      start = await findMoment(stage, /beside .*systemctl start/, UPDATE);
       await installed();
     }
     await breakAt(stage, start, UPDATE);

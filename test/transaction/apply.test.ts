@@ -175,6 +175,28 @@ describe('a plan that goes well', () => {
     expect(warning).toMatchObject({ text: expect.stringContaining('immutable') });
     expect(existsSync(journalOf(world))).toBe(false);
   });
+
+  test('whose garbage cannot be collected is done, and stays open until it is', async () => {
+    const world = newWorld();
+    let broken = true;
+    world.before = (call) => {
+      if (broken && call.startsWith('collectGarbage')) throw new Error('ended by SIGKILL');
+    };
+    const steps: Step[] = [{ kind: 'collect-garbage', repository: world.at('repo') }];
+    const pruned = apply(world, { action: 'prune', container: undefined, steps });
+    expect(await failure(pruned)).toMatchObject({
+      code: 'journal-open',
+      details: expect.stringContaining('ended by SIGKILL'),
+      hint: expect.stringContaining('repair'),
+    });
+    const open = await readJournal(join(journals(world), '@store.jsonl'), world.context().files);
+    expect(open?.committed).toBe(true);
+    if (open === undefined) return;
+    await expect(recoverJournal(open, world.context())).rejects.toMatchObject({ code: 'journal-open' });
+    broken = false;
+    expect(await recoverJournal(open, world.context())).toBe('finished');
+    expect(readdirSync(journals(world))).toEqual([]);
+  });
 });
 
 describe('a plan that fails', () => {

@@ -53,6 +53,8 @@ export async function runMatrix(stage: Stage, operation: Operation): Promise<Mat
   for (let moment = 1; moment <= points && failures.length < ENOUGH_FAILURES; moment++) {
     const point = await reachPoint(stage, operation, moment);
     const { state } = point;
+    // It asks systemd once or twice how the service is: the first run may have been the longest.
+    if (!point.killed && moment > countOf(point)) return { points: moment - 1, ...seen, failures };
     if (!point.killed) failures.push(`${moment} of ${points} was not reached in ${TRIES} runs`);
     else if (state === next) seen.next += 1;
     else if (state === old && operation.beginsBroken !== true) seen.old += 1;
@@ -109,6 +111,11 @@ export async function runSyscallMatrix(stage: Stage, operation: Operation): Prom
   return { points: number - 1, ...seen, failures };
 }
 
+/** The moments of a run that came to its end. */
+function countOf({ moment }: Point): number {
+  return moment.endsWith(' exit') ? Number.parseInt(moment, 10) : Infinity;
+}
+
 async function reachPoint(stage: Stage, operation: Operation, moment: number): Promise<Point> {
   let point = await runPoint(stage, operation, moment);
   for (let left = TRIES - 1; !point.killed && left > 0; left--) {
@@ -153,11 +160,12 @@ async function readState(stage: Stage, { passing }: Operation): Promise<string> 
   return leaveOut(stdout.split('\n'), passing);
 }
 
-/** The number of a command's first moment whose name begins with `at`; the command is carried out for it. */
-export async function findMoment(stage: Stage, at: string, args: readonly string[]): Promise<number> {
+/** The number of a command's first moment that is called so; the command is carried out for it. */
+export async function findMoment(stage: Stage, at: RegExp, args: readonly string[]): Promise<number> {
   const log = await breakAt(stage, 0, args);
-  const line = log.split('\n').find((each) => each.replace(/^\d+ /, '').startsWith(at));
-  if (line === undefined) throw new Error(`no moment of atomic-ts ${args.join(' ')} is ${at}:\n${log}`);
+  const line = log.split('\n').find((each) => at.test(each));
+  if (line === undefined)
+    throw new Error(`no moment of atomic-ts ${args.join(' ')} is ${at.source}:\n${log}`);
   return Number.parseInt(line, 10);
 }
 
