@@ -12,7 +12,7 @@ process.chdir(join(import.meta.dirname, '..'));
 /** What is kept of the caller's environment: certificates, proxies, logins and npm's settings must not matter. */
 const KEPT = ['PATH', 'HOME', 'TMPDIR', 'TERM', 'CI', 'USER', 'LOGNAME', 'NO_COLOR'];
 /** Far above what a step takes: a hanging one must end some day. */
-const STEP_TIMEOUT_MS = 20 * 60_000;
+const STEP_TIMEOUT_MS = 60 * 60_000;
 const env = {
   ...Object.fromEntries(KEPT.flatMap((name) => (name in process.env ? [[name, process.env[name]]] : []))),
   ...(process.stdout.isTTY ? {} : { NO_COLOR: '1' }),

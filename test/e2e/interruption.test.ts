@@ -3,6 +3,7 @@ import type { ExecResult } from '../host/host.ts';
 import { hasStruck, prepareFaults, strike, type Fault } from './support/faults.ts';
 import { helloImage, readHello } from './support/images.ts';
 import {
+  CHECKOUTS,
   listChanges,
   openStage,
   REPOSITORY,
@@ -222,6 +223,9 @@ describe('SIGKILL in an installation', () => {
     for (const when of ['before', 'after'] as const) {
       await stage.shell('rm -rf "$1"', REPOSITORY);
       await runStruck({ signal: 'KILL', at: 'ostree commit', when }, 'install', image, '--name', 'hello');
+      // The mark of an import that may not be on the disk yet: the next command ends it.
+      await stage.shell('ls -A "$1/.atomic-ts/journal" | grep -q "@import-"', CHECKOUTS);
+      await stage.succeed('containers', 'list');
       expect(await takeSnapshot(stage)).toBe(before);
       await stage.succeed('install', image, '--name', 'hello');
       await waitForPage(stage, PAGE, 'Hi World');
