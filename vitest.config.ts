@@ -13,6 +13,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['test/integration/**', 'test/e2e/**'],
+          // Far above what any takes: a busy machine is no failure.
+          testTimeout: 60_000,
         },
       },
       {

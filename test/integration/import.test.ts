@@ -359,7 +359,10 @@ describe('importLayers into the real repo', () => {
     const { signal } = new AbortController();
     const outcome = await importLayers(source, resolved(image), store, () => undefined, signal);
     expect(outcome.fetched).toBe(30);
-    expect(source.asked).toEqual(image.layers.slice(0, 30).map(({ descriptor }) => descriptor.digest));
+    // One that met another one's end in libostree's tmp folder (store-race) is asked for again.
+    expect([...new Set(source.asked)]).toEqual(
+      image.layers.slice(0, 30).map(({ descriptor }) => descriptor.digest),
+    );
     expect(ostree('refs').trim().split('\n')).toHaveLength(30);
     const again = await importLayers(source, resolved(image), store, () => undefined, signal);
     expect(again).toMatchObject({ fetched: 0, fetchedBytes: 0 });
