@@ -121,8 +121,8 @@ const HOSTS = [
 const stages: Stage[] = [];
 interface Result {
   readonly killed: Matrix;
-  /** By a system call of it or of a program that it runs. */
-  readonly syscalls: Matrix;
+  /** By a system call of it or of a program that it runs; not for one that begins broken, which takes long to arrive at. */
+  readonly syscalls: Matrix | undefined;
 }
 const results = new Map<string, Promise<Result>>();
 
@@ -137,7 +137,7 @@ beforeAll(async () => {
       if (operation === undefined) throw new Error(`there is no operation ${name}`);
       const result = turn.then(async () => ({
         killed: await runMatrix(stage, operation),
-        syscalls: await runSyscallMatrix(stage, operation),
+        syscalls: operation.beginsBroken === true ? undefined : await runSyscallMatrix(stage, operation),
       }));
       // Each test awaits its own; one that fails must not keep the others from running.
       turn = result.catch(() => undefined);
@@ -160,8 +160,9 @@ it.each(HOSTS.flat())(
     if (result === undefined) throw new Error(`nothing was done for ${name}`);
     const { killed, syscalls } = result;
     console.log(describeMatrix(name, 'killed', killed));
-    console.log(describeMatrix(name, 'it or a helper killed by a system call', syscalls));
-    for (const { points, old, next, failures } of [killed, syscalls]) {
+    if (syscalls !== undefined)
+      console.log(describeMatrix(name, 'it or a helper killed by a system call', syscalls));
+    for (const { points, old, next, failures } of [killed, ...(syscalls === undefined ? [] : [syscalls])]) {
       expect(failures).toEqual([]);
       expect(points).toBeGreaterThan(0);
       expect(old + next).toBe(points);
