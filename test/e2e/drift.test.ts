@@ -123,7 +123,7 @@ describe.each(['runc', 'crun'])('a container that was installed and runs under %
           },
         ),
     ],
-    ['leaves all to the runtime', (): BuiltImage => bareImage(runtime === 'runc' ? '/work/dir' : '/')],
+    ['leaves all to the runtime', (): BuiltImage => bareImage(runtime === 'runc' ? '/app/dir' : '/')],
   ])('is as it was recorded when its image %s', async (_what, image) => {
     const name = `fresh-${runtime}`;
     const layout = stage.addLayout(name, { image: image() });
