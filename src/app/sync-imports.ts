@@ -77,8 +77,9 @@ export async function endImports(app: App): Promise<string[]> {
   const lost = marks.filter((one) => one.boot !== boot);
   const { repository } = app.paths;
   const dropped = lost.length === 0 ? [] : await dropUnsynced(repository, lost);
-  // An object without its bytes must not be taken for one that is there.
-  if (dropped.length > 0) await collectGarbage(app.exec, repository);
+  // An object without its bytes must not be taken for one that is there. Also where no ref is left to drop: whoever
+  // dropped them may have died before this.
+  if (lost.length > 0) await collectGarbage(app.exec, repository);
   const synced = new Date();
   await app.files.syncFilesystem(journalFolder(app));
   for (const { path } of marks) await clearImportMark(path, synced);

@@ -1,9 +1,9 @@
 /** What no ref of the repo leads to any more goes. The caller holds the store's lock alone. */
-import { readdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AtomicError, systemCodeOf } from '../errors.ts';
 import type { Exec } from '../host/ports.ts';
 import { indexFolder } from './layer-index.ts';
+import { listFolder } from './list-folder.ts';
 import { REF_PREFIX } from './names.ts';
 import { Repository } from './repository.ts';
 
@@ -39,13 +39,4 @@ export async function listOstreeStaging(
   return (await listFolder(tmp))
     .filter((name) => name.startsWith('staging-') && !name.endsWith('-lock'))
     .map((name) => ({ folder: join(tmp, name), lock: join(tmp, `${name}-lock`) }));
-}
-
-async function listFolder(path: string): Promise<string[]> {
-  try {
-    return (await readdir(path)).sort();
-  } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return [];
-    throw new AtomicError('store-invalid', `Cannot list ${path}: ${systemCodeOf(error)}`, { cause: error });
-  }
 }

@@ -3,12 +3,13 @@
  * So each import has a mark beside the journals, on the disk from before its first ref until the file system has been
  * synced. A mark that an earlier boot left tells which refs not to trust.
  */
-import { open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { open, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AtomicError, describeDiskFull, systemCodeOf } from '../errors.ts';
 import { isRecord, parseJson } from '../image/json.ts';
 import { makeFolder } from '../make-folder.ts';
 import { indexFolder } from './layer-index.ts';
+import { listFolder } from './list-folder.ts';
 import { REF_PREFIX } from './names.ts';
 
 /** The coarsest time stamps of a file system that can hold a repo, and more. */
@@ -82,14 +83,14 @@ export function isImportMark(name: string): boolean {
 
 /** All marks, of imports that go on and of those that died. */
 export async function listImportMarks(folder: string): Promise<ImportMark[]> {
-  const names = (await namesIn(folder)).filter((name) => name.startsWith(PREFIX));
+  const names = (await listFolder(folder)).filter((name) => name.startsWith(PREFIX));
   const marks = await Promise.all(names.map((name) => readMark(join(folder, name))));
   return marks.filter((mark) => mark !== undefined);
 }
 
 /** Removes marks that a dead process did not finish: its import had not begun. The caller holds the store alone. */
 export async function removeUnfinishedMarks(folder: string): Promise<void> {
-  for (const name of await namesIn(folder)) {
+  for (const name of await listFolder(folder)) {
     if (isImportMark(name) && !name.startsWith(PREFIX)) await rm(join(folder, name), { force: true });
   }
 }
@@ -107,7 +108,7 @@ export async function dropUnsynced(repository: string, marks: readonly ImportMar
   const previous = new Map(marks.map((mark) => [mark.ref, mark.previous]));
   const folder = join(repository, 'refs/heads', REF_PREFIX);
   const dropped: string[] = [];
-  for (const name of await namesIn(folder)) {
+  for (const name of await listFolder(folder)) {
     const path = join(folder, name);
     if (!(await isNew(path))) continue;
     dropped.push(`${REF_PREFIX}${name}`);
@@ -115,7 +116,7 @@ export async function dropUnsynced(repository: string, marks: readonly ImportMar
     if (commit === undefined) await rm(path);
     else await rewriteRef(path, commit);
   }
-  for (const name of await namesIn(indexFolder(repository))) {
+  for (const name of await listFolder(indexFolder(repository))) {
     const path = join(indexFolder(repository), name);
     if (await isNew(path)) await rm(path);
   }
@@ -156,15 +157,6 @@ async function readMark(path: string): Promise<ImportMark | undefined> {
     previous: known ? previous : undefined,
     since: stats.mtime,
   };
-}
-
-async function namesIn(folder: string): Promise<string[]> {
-  try {
-    return (await readdir(folder)).sort();
-  } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return [];
-    throw error;
-  }
 }
 
 async function syncFolder(path: string): Promise<void> {
