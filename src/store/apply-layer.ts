@@ -68,10 +68,10 @@ export async function prepareTree(
     for (const path of outline.opaques) emptyDirectory(root, path, outline);
     for (const path of outline.whiteouts) removeEntry(root, path, outline);
   }
-  const places = new Places(root, treeIsEmpty);
-  for (const directory of outline.directories.values()) places.enter(directory);
+  const places = new Places(root, treeIsEmpty, outline.directories);
   if (places.redirects.length > 0 || outline.lowerLinks.length > 0)
-    await refuseClashes(root, index, outline, places);
+    await refuseClashes(index, outline, places);
+  places.makeWay();
   if (!treeIsEmpty) {
     for await (const record of readLayerIndex(index))
       if (record.kind === 'file') places.clearFor(record.path);
@@ -176,30 +176,45 @@ async function readOutline(index: string): Promise<LayerOutline> {
   return { directories, whiteouts, opaques, lowerLinks: [...lowerLinks.values()], replaced, hasStoredNames };
 }
 
-/** A file or link of the layer that comes to lie, behind links, where a folder of the same layer does. */
+/**
+ * Refuses a layer whose tree would hang on the order of its entries: a file or link comes to lie, behind links, where a
+ * folder of the same layer does, or an entry where a link is by which others of the layer go.
+ */
 async function refuseClashes(
-  root: string,
   index: string,
   { directories, lowerLinks }: LayerOutline,
   places: Places,
 ): Promise<void> {
   const folders = new Set<string>();
-  for (const path of directories.keys()) {
-    for (let place = places.of(path); place !== '' && !folders.has(place); place = parentOf(place))
-      folders.add(place);
+  const enterFolder = (path: string): void => {
+    for (let place = path; place !== '' && !folders.has(place); place = parentOf(place)) folders.add(place);
+  };
+  const placedLinks = lowerLinks.map(({ path }) => ({ path, place: places.ofLowerLink(path) }));
+  for (const { place } of placedLinks) enterFolder(parentOf(place));
+  for (const { kind, path } of directories.values()) {
+    const place = places.of(path);
+    if (kind === 'directory') refuseReplacedLink(path, place, places.followed);
+    enterFolder(place);
   }
-  const refuse = (path: string): never => {
+  const refuseClash = (path: string, place: string): void => {
+    refuseReplacedLink(path, place, places.followed);
+    if (!folders.has(place)) return;
     throw new AtomicError(
       'layer-invalid',
       `a layer has ${JSON.stringify(path)} as a file or link and, behind a link of a layer below, as a folder`,
     );
   };
-  for (const { path } of lowerLinks) {
-    if (folders.has(join(resolveInTree(root, parentOf(path)), baseOf(path)))) refuse(path);
-  }
-  for await (const record of readLayerIndex(index)) {
-    if (record.kind === 'file' && folders.has(places.of(record.path))) refuse(record.path);
-  }
+  for (const { path, place } of placedLinks) refuseClash(path, place);
+  for await (const record of readLayerIndex(index))
+    if (record.kind === 'file') refuseClash(record.path, places.of(record.path));
+}
+
+function refuseReplacedLink(path: string, place: string, followed: ReadonlySet<string>): void {
+  if (!followed.has(place)) return;
+  throw new AtomicError(
+    'layer-invalid',
+    `a layer has ${JSON.stringify(path)} in the place of a link of a layer below, and other entries behind that link`,
+  );
 }
 
 function setLast(links: Map<string, LowerLink>, link: LowerLink): void {
@@ -243,25 +258,32 @@ function removeTree(root: string, directory: string, name: string): void {
   rmSync(`${root}/${join(directory, name)}`, { recursive: true, force: true });
 }
 
-/** Where the layer's folders come to lie in the tree. */
+/** Where the layer's folders come to lie in the tree, which is left as it is until `makeWay`. */
 class Places {
   readonly redirects: { from: string; to: string }[] = [];
+  /** Links of the tree that lead to where folders of the layer come to lie. */
+  readonly followed = new Set<string>();
   /** Folders of the layer that have an entry of their own, and are in the tree already. */
   readonly existing = new Set<string>();
   readonly #root: string;
+  readonly #directories: LayerOutline['directories'];
   /** Folders of the layer that the tree has already, and where. */
   readonly #known = new Map<string, string>();
+  /** What is no folder, where the layer has one. */
+  readonly #inTheWay: string[] = [];
   /** Names of the folders in a folder of the tree. */
   readonly #subfolders = new Map<string, ReadonlySet<string>>();
 
-  constructor(root: string, treeIsEmpty: boolean) {
+  constructor(root: string, treeIsEmpty: boolean, directories: LayerOutline['directories']) {
     this.#root = root;
+    this.#directories = directories;
     this.#known.set('', '');
     if (treeIsEmpty) this.#subfolders.set('', new Set());
+    for (const directory of directories.values()) this.#enter(directory);
   }
 
-  /** Makes way for one folder; its parent was entered before. */
-  enter(directory: DirectoryRecord): void {
+  /** One folder; its parent was entered before. */
+  #enter(directory: DirectoryRecord): void {
     const { path } = directory;
     const parent = path === '' ? undefined : this.#known.get(parentOf(path));
     // Inside a folder that the tree does not have, nothing can be in the way.
@@ -272,10 +294,16 @@ class Places {
     if (stats.isDirectory()) this.#known.set(path, here);
     else if (stats.isSymbolicLink() && directory.kind === 'implied') this.#redirect(path, here);
     else {
-      rmSync(`${this.#root}/${here}`);
+      this.#inTheWay.push(here);
       return;
     }
     if (directory.kind === 'directory') this.existing.add(path);
+  }
+
+  /** Takes away what stands where folders are to be, and makes those that links lead to. */
+  makeWay(): void {
+    for (const place of this.#inTheWay) rmSync(`${this.#root}/${place}`, { force: true });
+    for (const { to } of this.redirects) makeDirectoryInTree(this.#root, to);
   }
 
   /** Takes away a folder of the tree that stands where the layer has a file. */
@@ -295,6 +323,20 @@ class Places {
     return join(this.of(parent), baseOf(path));
   }
 
+  /** Where a hard link to a lower layer's file comes to lie: the layer may have no record of the folders above it. */
+  ofLowerLink(path: string): string {
+    return join(this.#locate(parentOf(path)), baseOf(path));
+  }
+
+  #locate(path: string): string {
+    const known = this.#known.get(path);
+    if (known !== undefined) return known;
+    const here = join(this.#locate(parentOf(path)), baseOf(path));
+    const isLink = lstatIfThere(`${this.#root}/${here}`)?.isSymbolicLink() === true;
+    if (!isLink || this.#directories.get(path)?.kind === 'directory') return here;
+    return resolveInTree(this.#root, here, true, this.followed);
+  }
+
   /** Entries below a symlink of a lower layer go where it points, as containerd applies them. */
   #redirect(path: string, here: string): void {
     if (path.includes('\n')) {
@@ -303,7 +345,7 @@ class Places {
         `a layer has entries below the symbolic link ${JSON.stringify(path)}`,
       );
     }
-    const target = makeDirectoryInTree(this.#root, here);
+    const target = resolveInTree(this.#root, here, true, this.followed);
     this.#known.set(path, target);
     this.redirects.push({ from: path, to: target });
   }

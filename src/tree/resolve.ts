@@ -18,10 +18,11 @@ const ABSENT: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR', 'E
  * @param root absolute path of the tree
  * @param path relative to the root, or absolute inside it
  * @param followLast whether a link in the last component is followed as well
+ * @param followed the places of the links that were followed are added
  * @throws AtomicError `layer-invalid` when links go round in circles; `unsupported` for a target that is not UTF-8
  */
-export function resolveInTree(root: string, path: string, followLast = true): string {
-  const found = follow(root, path, followLast, false);
+export function resolveInTree(root: string, path: string, followLast = true, followed?: Set<string>): string {
+  const found = follow(root, path, { followLast, mustExist: false, followed });
   if (found !== undefined) return found;
   throw new AtomicError(
     'layer-invalid',
@@ -34,10 +35,20 @@ export function resolveInTree(root: string, path: string, followLast = true): st
  * absent or no folder, a link dangles or goes round in circles.
  */
 export function findInTree(root: string, path: string): string | undefined {
-  return follow(root, path, true, true);
+  return follow(root, path, { followLast: true, mustExist: true });
 }
 
-function follow(root: string, path: string, followLast: boolean, mustExist: boolean): string | undefined {
+interface FollowOptions {
+  readonly followLast: boolean;
+  readonly mustExist: boolean;
+  readonly followed?: Set<string> | undefined;
+}
+
+function follow(
+  root: string,
+  path: string,
+  { followLast, mustExist, followed }: FollowOptions,
+): string | undefined {
   const done: string[] = [];
   const todo = path.split('/').reverse();
   for (let links = 0; todo.length > 0;) {
@@ -50,6 +61,7 @@ function follow(root: string, path: string, followLast: boolean, mustExist: bool
     if (stats?.isSymbolicLink() === true) {
       links += 1;
       if (links > MAX_LINKS) return undefined;
+      followed?.add(here);
       const target = readTarget(root, here);
       if (target.startsWith('/')) done.length = 0;
       todo.push(...target.split('/').reverse());

@@ -24,7 +24,8 @@ export const DIFFERENCES = {
   /** umoci removes first, and then finds neither itself nor what it reaches by way of what it has removed. */
   targetsFirst: 'what a hard link goes to is looked up before the link makes room for itself',
   /** Readers do not agree on such a layer, and it can be stored as no tree. umoci lets the later entry win, or follows the link. */
-  clashesRefused: 'a layer that has one path both as a file or link and as a folder is refused',
+  clashesRefused:
+    'a layer that has one path both as a file or link and as a folder is refused, as is one that replaces a link it goes by',
   /** mkdir(2) hands a set-group-ID folder's group and bit down; which folders are made by the way is no property of an image. */
   parentsAreRoots: 'a parent that has no entry is root’s, whatever the folder above it',
   /** umoci removes what is not a folder only for an entry of its own; for a parent it fails. */
@@ -86,12 +87,15 @@ export class LayerModel {
       for (const entry of entries) this.#applyEntry(entry);
       return;
     }
-    const { whiteouts, own } = asSet(entries);
-    for (const folder of own) if (folder.entry.type === 'dir') this.#clearFor(folder);
-    for (const whiteout of whiteouts) this.#applyEntry(whiteout);
+    const { whiteouts, devices, own } = asSet(entries);
+    const named = new Set(own.filter(({ entry }) => entry.type === 'dir').map(({ path }) => path.join('/')));
+    for (const { path } of whiteouts)
+      this.#applyWhiteout(this.#locate(path.slice(0, -1), named), path.at(-1) ?? '');
+    for (const device of devices) this.#applyEntry(device);
+    this.#refuseReplacedLinks([...whiteouts, ...devices, ...own], named);
     if (this.#has('whiteoutMakesFolder')) {
       for (const { path } of whiteouts) {
-        const folder = this.#resolve(path.slice(0, -1));
+        const folder = this.#locate(path.slice(0, -1), named);
         this.#makeFolder(folder);
         this.#touch(folder);
       }
@@ -100,12 +104,27 @@ export class LayerModel {
     if (this.#has('devicesLeftOut')) leaveOutDevices(this.#root);
   }
 
-  /** A folder that the layer names takes the place of what is none, and whiteouts below it mean the new one. */
-  #clearFor({ path }: Applied): void {
-    const base = path.at(-1);
-    const parent = this.#at(this.#resolve(path.slice(0, -1)));
-    if (base === undefined || parent?.kind !== 'folder') return;
-    if (parent.children.get(base)?.kind !== 'folder') parent.children.delete(base);
+  /**
+   * As #resolve, for an entry of a layer that is a set: a folder that the layer names takes a link's place, and what is
+   * below means the new one.
+   */
+  #locate(path: readonly string[], named: ReadonlySet<string>, followed?: Set<string>): string[] {
+    let here: string[] = [];
+    for (const [i, name] of path.entries()) {
+      here.push(name);
+      const isLink = this.#at(here)?.kind === 'symlink';
+      if (isLink && !named.has(path.slice(0, i + 1).join('/'))) here = this.#resolve(here, followed);
+    }
+    return here;
+  }
+
+  /** @throws Refusal where an entry takes the place of a link that entries of the layer go by */
+  #refuseReplacedLinks(entries: readonly Applied[], named: ReadonlySet<string>): void {
+    const followed = new Set<string>();
+    const located = entries
+      .filter(({ path }) => path.length > 0)
+      .map(({ path }) => [...this.#locate(path.slice(0, -1), named, followed), ...path.slice(-1)].join('/'));
+    for (const place of located) if (followed.has(place)) this.#clash([place]);
   }
 
   /** A new layer, whose entries are added one by one. */
@@ -267,7 +286,7 @@ export class LayerModel {
   }
 
   /** Where a path leads inside the root, all links followed; what is not there stays as it is written. */
-  #resolve(path: readonly string[]): string[] {
+  #resolve(path: readonly string[], followed?: Set<string>): string[] {
     let done: string[] = [];
     const todo = [...path].reverse();
     for (let links = 0; todo.length > 0;) {
@@ -281,6 +300,7 @@ export class LayerModel {
       }
       links += 1;
       if (links > 40) throw new Refusal('links go round in circles');
+      followed?.add([...done, name].join('/'));
       const target = node.content.toString('latin1');
       if (target.startsWith('/')) done = [];
       todo.push(...target.split('/').reverse());
@@ -362,7 +382,7 @@ function refuseClashes(entries: readonly Applied[]): void {
 }
 
 /** The specification has a layer's whiteouts act on the layers below alone; our trees have the rest in no order. */
-function asSet(entries: readonly Applied[]): { readonly whiteouts: Applied[]; readonly own: Applied[] } {
+function asSet(entries: readonly Applied[]): Record<'whiteouts' | 'devices' | 'own', Applied[]> {
   const isWhiteout = ({ path }: Applied): boolean => path.at(-1)?.startsWith(WHITEOUT) === true;
   const key = ({ path }: Applied): string => path.join('/');
   const last = new Map(entries.map((entry) => [key(entry), entry]));
@@ -371,10 +391,12 @@ function asSet(entries: readonly Applied[]): { readonly whiteouts: Applied[]; re
   // They only take away, as whiteouts do.
   const isDevice = ({ entry }: Applied): boolean => ['char', 'block', 'fifo'].includes(entry.type ?? '');
   const isHardLink = ({ entry }: Applied): boolean => entry.type === 'hardlink';
+  const whiteouts = entries.filter(isWhiteout);
+  const isOpaque = ({ path }: Applied): boolean => path.at(-1) === OPAQUE;
   return {
-    whiteouts: entries.filter(isWhiteout),
+    whiteouts: [...whiteouts.filter(isOpaque), ...whiteouts.filter((entry) => !isOpaque(entry))],
+    devices: own.filter(isDevice),
     own: [
-      ...own.filter(isDevice),
       ...outerFirst(own.filter(isFolder)),
       ...own.filter((entry) => !isDevice(entry) && !isFolder(entry) && !isHardLink(entry)),
       ...own.filter(isHardLink),

@@ -396,6 +396,18 @@ const REFUSED: Readonly<Record<string, readonly [code: string, layers: () => rea
       [file('d'), file('l/x')],
     ],
   ],
+  'a folder in place of the link that leads to it': [
+    'layer-invalid',
+    () => [[link('c', '/')], [dir('c/c'), file('c/x')]],
+  ],
+  'a folder in place of the link of a lower layer by which another entry goes, before and behind it': [
+    'layer-invalid',
+    () => [[link('c', 'e'), link('d', '/')], [dir('d/c')], [link('c', 'e')], [file('c/x'), dir('d/c')]],
+  ],
+  'a hard link in place of a lower layer’s link by which it goes': [
+    'layer-invalid',
+    () => [[link('c', '.'), file('f')], [hard('c/c', 'f')]],
+  ],
   'a file that is replaced behind a hard link to it': [
     'layer-invalid',
     () => [[file('a', '1'), hard('b', 'a'), file('a', '2')]],
