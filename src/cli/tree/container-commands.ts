@@ -1,0 +1,74 @@
+import type { Command } from 'commander';
+import type { Act } from './act.ts';
+import { addDryRun, addHealth, addRegistryOptions, addSettle, collect } from './options.ts';
+
+/** From an image to a container, through its life and out. */
+export function addContainerCommands(program: Command, act: Act): void {
+  const install = program
+    .command('install <image>')
+    .description('install an image as a system container, and start it')
+    .option('--system', 'install a system container (the default, and the only kind so far)')
+    .option(
+      '-n, --name <name>',
+      "the container's name (default: the image's, with -TAG unless that is latest)",
+    )
+    .option('--set <name=value>', 'set a variable of the image’s templates (repeatable)', collect, [])
+    .option('--runtime <path>', 'the OCI runtime (default: RUNC_PATH, runtime in atomic.conf, runc, crun)')
+    .option('--system-package <mode>', 'auto or no: packages are not built yet', 'auto')
+    .option('--storage <backend>', 'only ostree')
+    .option('--no-start', 'enable the service and do not start it')
+    .option('--pull', 'ask the registry even when the image is in the local storage');
+  addDryRun(addHealth(addSettle(addRegistryOptions(install)))).action(
+    act(async () => (await import('../commands/install.ts')).runInstall),
+  );
+  addDryRun(
+    program
+      .command('uninstall <name>')
+      .description('remove a system container')
+      .option('-f, --force', 'accepted for compatibility with atomic')
+      .option('--system', 'accepted for compatibility with atomic')
+      .option('--storage <backend>', 'only ostree'),
+  ).action(act(async () => (await import('../commands/uninstall.ts')).runUninstall));
+  addUpdate(
+    program.command('update <name>').description('pull a newer image and update a system container to it'),
+    '--no-pull',
+  ).action(act(async () => (await import('../commands/update.ts')).runUpdate));
+  const containers = program.command('containers').description('list and change system containers');
+  addUpdate(
+    containers
+      .command('update <name>')
+      .description('update a system container to the image in the local storage'),
+    '--pull',
+  ).action(act(async () => (await import('../commands/update.ts')).runUpdate));
+  addSettle(
+    containers.command('rollback <name>').description('take a system container back to its other deployment'),
+  ).action(act(async () => (await import('../commands/rollback.ts')).runRollback));
+  containers
+    .command('list', { isDefault: true })
+    .description('list system containers (default: those that run or have failed)')
+    .option('-a, --all', 'list all, running or not')
+    .option(
+      '-f, --filter <key=value>',
+      'show only those that match: container, image, command, created, state, runtime, backend',
+      collect,
+      [],
+    )
+    .option('-n, --noheading', 'leave the heading out')
+    .option('--no-trunc', 'do not shorten columns')
+    .option('-q, --quiet', 'print the ids only')
+    .option('--json', 'print JSON')
+    .action(act(async () => (await import('../commands/containers-list.ts')).runContainersList));
+}
+
+function addUpdate(command: Command, pull: '--pull' | '--no-pull'): Command {
+  command
+    .option('--set <name=value>', 'set a variable of the image’s templates (repeatable)', collect, [])
+    .option('--rebase <image>', 'take the container to another image')
+    .option(
+      pull,
+      pull === '--pull'
+        ? "ask the image's source for a newer one first"
+        : 'take the image in the local storage',
+    );
+  return addDryRun(addHealth(addSettle(addRegistryOptions(command))));
+}
