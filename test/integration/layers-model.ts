@@ -156,7 +156,13 @@ export class LayerModel {
     const keep = type === 'dir' && there?.kind === 'folder';
     const isLeftOut = there?.kind === 'special' && this.#has('devicesLeftOut');
     const isOther = there !== undefined && !isLeftOut && (type === 'dir') !== (there.kind === 'folder');
-    if (isOther && this.#isUpper(place)) this.#clash(place);
+    if (isOther && this.#isUpper(place)) {
+      if (this.#has('devicesLeftOut') && isDevice(entry)) {
+        this.#removeLower(parent, place);
+        return;
+      }
+      this.#clash(place);
+    }
     if (base === undefined && !keep) throw new Refusal('the root is no folder');
     if (!keep && base !== undefined) {
       if (!this.#has('targetsFirst')) parent.children.delete(base);
@@ -324,6 +330,8 @@ export class LayerModel {
   }
 }
 
+const isDevice = ({ type }: TarEntry): boolean => ['char', 'block', 'fifo'].includes(type ?? '');
+
 /** They are there for the hard links of their own layer alone. */
 function leaveOutDevices({ children }: Folder): void {
   for (const [name, child] of children) {
@@ -357,7 +365,7 @@ function refuseReplaced(entries: readonly Applied[]): void {
     if (linkedTo.has(key)) throw new Refusal(`${key} comes behind a hard link to it`);
     for (const known of [own, devices]) known.delete(key);
     linkTargets.delete(key);
-    if (['char', 'block', 'fifo'].includes(entry.type ?? '') || devices.has(first ?? '')) devices.add(key);
+    if (isDevice(entry) || devices.has(first ?? '')) devices.add(key);
     else if (first === undefined) own.add(key);
     else {
       linkedTo.add(first);
@@ -388,17 +396,16 @@ function asSet(entries: readonly Applied[]): Record<'whiteouts' | 'devices' | 'o
   const last = new Map(entries.map((entry) => [key(entry), entry]));
   const own = [...last.values()].filter((entry) => !isWhiteout(entry));
   const isFolder = ({ entry }: Applied): boolean => entry.type === 'dir';
-  // They only take away, as whiteouts do.
-  const isDevice = ({ entry }: Applied): boolean => ['char', 'block', 'fifo'].includes(entry.type ?? '');
   const isHardLink = ({ entry }: Applied): boolean => entry.type === 'hardlink';
   const whiteouts = entries.filter(isWhiteout);
   const isOpaque = ({ path }: Applied): boolean => path.at(-1) === OPAQUE;
   return {
     whiteouts: [...whiteouts.filter(isOpaque), ...whiteouts.filter((entry) => !isOpaque(entry))],
-    devices: own.filter(isDevice),
+    // They only take away, as whiteouts do.
+    devices: own.filter(({ entry }) => isDevice(entry)),
     own: [
       ...outerFirst(own.filter(isFolder)),
-      ...own.filter((entry) => !isDevice(entry) && !isFolder(entry) && !isHardLink(entry)),
+      ...own.filter((entry) => !isDevice(entry.entry) && !isFolder(entry) && !isHardLink(entry)),
       ...own.filter(isHardLink),
     ],
   };
