@@ -5,14 +5,13 @@
 import { chmodSync, linkSync, lchownSync, readdirSync, rmSync } from 'node:fs';
 import { AtomicError } from '../errors.ts';
 import type { LayerRecord } from '../stream/tar/recorder.ts';
-import { baseOf, parentOf } from '../stream/tar/path.ts';
+import { baseOf, joinPath, parentOf } from '../stream/tar/path.ts';
 import { makeDirectoryInTree } from '../tree/make-directory.ts';
 import { lstatIfThere, resolveInTree } from '../tree/resolve.ts';
-import { readLayerIndex } from './layer-index.ts';
+import { listFiles, readOutline, type LayerOutline, type LowerLink } from './layer-outline.ts';
+import { Places, refuseClashes } from './layer-places.ts';
 
-type DirectoryRecord = Extract<LayerRecord, { kind: 'directory' | 'implied' }>;
 type PlacedDirectory = Extract<LayerRecord, { kind: 'directory' }> & { readonly place: string };
-type LowerLink = Extract<LayerRecord, { kind: 'lower-link' }>;
 
 export interface LayerPlan {
   /** Folders of the layer that lie, in the tree, behind a symlink: where their content goes. Outer ones first. */
@@ -40,16 +39,6 @@ export interface ExistingDirectory {
   readonly renew: boolean;
 }
 
-/** What one reading of the index gives, its files left aside. */
-interface LayerOutline {
-  readonly directories: ReadonlyMap<string, DirectoryRecord>;
-  readonly whiteouts: readonly string[];
-  readonly opaques: readonly string[];
-  readonly lowerLinks: readonly LowerLink[];
-  readonly replaced: ReadonlySet<string>;
-  readonly hasStoredNames: boolean;
-}
-
 /**
  * Takes out of the tree what the layer replaces or removes, so that its checkout meets folders or nothing.
  * @param index path of the layer's index
@@ -73,12 +62,11 @@ export async function prepareTree(
     await refuseClashes(index, outline, places);
   places.makeWay();
   if (!treeIsEmpty) {
-    for await (const record of readLayerIndex(index))
-      if (record.kind === 'file') places.clearFor(record.path);
+    for await (const path of listFiles(index)) places.clearFor(path);
   }
   const whiteoutFiles = [
-    ...outline.whiteouts.map((path) => places.of(join(parentOf(path), `.wh.${baseOf(path)}`))),
-    ...outline.opaques.map((path) => places.of(join(path, '.wh..wh..opq'))),
+    ...outline.whiteouts.map((path) => places.of(joinPath(parentOf(path), `.wh.${baseOf(path)}`))),
+    ...outline.opaques.map((path) => places.of(joinPath(path, '.wh..wh..opq'))),
   ];
   const directories = listExisting(outline, places, withXattrs);
   return {
@@ -140,7 +128,7 @@ export function finishTree(
 function linkToLower(root: string, { path, target }: LowerLink): void {
   const source = resolveInTree(root, target, false);
   const stats = lstatIfThere(`${root}/${source}`);
-  const place = join(makeDirectoryInTree(root, parentOf(path)), baseOf(path));
+  const place = joinPath(makeDirectoryInTree(root, parentOf(path)), baseOf(path));
   if (stats === undefined || stats.isDirectory() || source.startsWith(`${place}/`)) {
     throw new AtomicError(
       'layer-invalid',
@@ -152,76 +140,6 @@ function linkToLower(root: string, { path, target }: LowerLink): void {
   linkSync(`${root}/${source}`, `${root}/${place}`);
 }
 
-async function readOutline(index: string): Promise<LayerOutline> {
-  const directories = new Map<string, DirectoryRecord>();
-  const whiteouts: string[] = [];
-  const opaques: string[] = [];
-  const lowerLinks = new Map<string, LowerLink>();
-  const replaced = new Set<string>();
-  let hasStoredNames = false;
-  for await (const record of readLayerIndex(index)) {
-    if (record.kind === 'directory') directories.set(record.path, record);
-    else if (record.kind === 'implied') directories.set(record.path, directories.get(record.path) ?? record);
-    else if (record.kind === 'whiteout') whiteouts.push(record.path);
-    else if (record.kind === 'opaque') opaques.push(record.path);
-    else if (record.kind === 'lower-link') setLast(lowerLinks, record);
-    else if (record.kind === 'stored-name') hasStoredNames = true;
-    else {
-      // The last entry of a path is the one that counts.
-      lowerLinks.delete(record.path);
-      if (record.kind === 'replaced') replaced.add(record.path);
-      else replaced.delete(record.path);
-    }
-  }
-  return { directories, whiteouts, opaques, lowerLinks: [...lowerLinks.values()], replaced, hasStoredNames };
-}
-
-/**
- * Refuses a layer whose tree would hang on the order of its entries: a file or link comes to lie, behind links, where a
- * folder of the same layer does, or an entry where a link is by which others of the layer go.
- */
-async function refuseClashes(
-  index: string,
-  { directories, lowerLinks }: LayerOutline,
-  places: Places,
-): Promise<void> {
-  const folders = new Set<string>();
-  const enterFolder = (path: string): void => {
-    for (let place = path; place !== '' && !folders.has(place); place = parentOf(place)) folders.add(place);
-  };
-  const placedLinks = lowerLinks.map(({ path }) => ({ path, place: places.ofLowerLink(path) }));
-  for (const { place } of placedLinks) enterFolder(parentOf(place));
-  for (const { kind, path } of directories.values()) {
-    const place = places.of(path);
-    if (kind === 'directory') refuseReplacedLink(path, place, places.followed);
-    enterFolder(place);
-  }
-  const refuseClash = (path: string, place: string): void => {
-    refuseReplacedLink(path, place, places.followed);
-    if (!folders.has(place)) return;
-    throw new AtomicError(
-      'layer-invalid',
-      `a layer has ${JSON.stringify(path)} as a file or link and, behind a link of a layer below, as a folder`,
-    );
-  };
-  for (const { path, place } of placedLinks) refuseClash(path, place);
-  for await (const record of readLayerIndex(index))
-    if (record.kind === 'file') refuseClash(record.path, places.of(record.path));
-}
-
-function refuseReplacedLink(path: string, place: string, followed: ReadonlySet<string>): void {
-  if (!followed.has(place)) return;
-  throw new AtomicError(
-    'layer-invalid',
-    `a layer has ${JSON.stringify(path)} in the place of a link of a layer below, and other entries behind that link`,
-  );
-}
-
-function setLast(links: Map<string, LowerLink>, link: LowerLink): void {
-  links.delete(link.path);
-  links.set(link.path, link);
-}
-
 /**
  * Where a folder of the lower layers is, for a whiteout: links on the way are followed inside the root, unless the
  * layer puts a folder of its own in the link's place. Undefined when there is nothing of the lower layers.
@@ -230,8 +148,8 @@ function lowerDirectory(root: string, path: string, outline: LayerOutline): stri
   let here = '';
   let named = '';
   for (const part of path === '' ? [] : path.split('/')) {
-    named = join(named, part);
-    here = join(here, part);
+    named = joinPath(named, part);
+    here = joinPath(here, part);
     const stats = lstatIfThere(`${root}/${here}`);
     if (stats === undefined) return undefined;
     if (stats.isSymbolicLink()) {
@@ -255,112 +173,5 @@ function removeEntry(root: string, path: string, outline: LayerOutline): void {
 }
 
 function removeTree(root: string, directory: string, name: string): void {
-  rmSync(`${root}/${join(directory, name)}`, { recursive: true, force: true });
-}
-
-/** Where the layer's folders come to lie in the tree, which is left as it is until `makeWay`. */
-class Places {
-  readonly redirects: { from: string; to: string }[] = [];
-  /** Links of the tree that lead to where folders of the layer come to lie. */
-  readonly followed = new Set<string>();
-  /** Folders of the layer that have an entry of their own, and are in the tree already. */
-  readonly existing = new Set<string>();
-  readonly #root: string;
-  readonly #directories: LayerOutline['directories'];
-  /** Folders of the layer that the tree has already, and where. */
-  readonly #known = new Map<string, string>();
-  /** What is no folder, where the layer has one. */
-  readonly #inTheWay: string[] = [];
-  /** Names of the folders in a folder of the tree. */
-  readonly #subfolders = new Map<string, ReadonlySet<string>>();
-
-  constructor(root: string, treeIsEmpty: boolean, directories: LayerOutline['directories']) {
-    this.#root = root;
-    this.#directories = directories;
-    this.#known.set('', '');
-    if (treeIsEmpty) this.#subfolders.set('', new Set());
-    for (const directory of directories.values()) this.#enter(directory);
-  }
-
-  /** One folder; its parent was entered before. */
-  #enter(directory: DirectoryRecord): void {
-    const { path } = directory;
-    const parent = path === '' ? undefined : this.#known.get(parentOf(path));
-    // Inside a folder that the tree does not have, nothing can be in the way.
-    if (path !== '' && parent === undefined) return;
-    const here = path === '' ? '' : join(parent ?? '', baseOf(path));
-    const stats = lstatIfThere(`${this.#root}/${here}`);
-    if (stats === undefined) return;
-    if (stats.isDirectory()) this.#known.set(path, here);
-    else if (stats.isSymbolicLink() && directory.kind === 'implied') this.#redirect(path, here);
-    else {
-      this.#inTheWay.push(here);
-      return;
-    }
-    if (directory.kind === 'directory') this.existing.add(path);
-  }
-
-  /** Takes away what stands where folders are to be, and makes those that links lead to. */
-  makeWay(): void {
-    for (const place of this.#inTheWay) rmSync(`${this.#root}/${place}`, { force: true });
-    for (const { to } of this.redirects) makeDirectoryInTree(this.#root, to);
-  }
-
-  /** Takes away a folder of the tree that stands where the layer has a file. */
-  clearFor(path: string): void {
-    const parent = this.#known.get(parentOf(path));
-    if (parent === undefined) return;
-    if (this.#foldersIn(parent).has(baseOf(path))) {
-      rmSync(`${this.#root}/${join(parent, baseOf(path))}`, { recursive: true, force: true });
-    }
-  }
-
-  /** Where an entry of the layer lies in the tree. */
-  of(path: string): string {
-    const known = this.#known.get(path);
-    if (known !== undefined) return known;
-    const parent = parentOf(path);
-    return join(this.of(parent), baseOf(path));
-  }
-
-  /** Where a hard link to a lower layer's file comes to lie: the layer may have no record of the folders above it. */
-  ofLowerLink(path: string): string {
-    return join(this.#locate(parentOf(path)), baseOf(path));
-  }
-
-  #locate(path: string): string {
-    const known = this.#known.get(path);
-    if (known !== undefined) return known;
-    const here = join(this.#locate(parentOf(path)), baseOf(path));
-    const isLink = lstatIfThere(`${this.#root}/${here}`)?.isSymbolicLink() === true;
-    if (!isLink || this.#directories.get(path)?.kind === 'directory') return here;
-    return resolveInTree(this.#root, here, true, this.followed);
-  }
-
-  /** Entries below a symlink of a lower layer go where it points, as containerd applies them. */
-  #redirect(path: string, here: string): void {
-    if (path.includes('\n')) {
-      throw new AtomicError(
-        'unsupported',
-        `a layer has entries below the symbolic link ${JSON.stringify(path)}`,
-      );
-    }
-    const target = resolveInTree(this.#root, here, true, this.followed);
-    this.#known.set(path, target);
-    this.redirects.push({ from: path, to: target });
-  }
-
-  #foldersIn(directory: string): ReadonlySet<string> {
-    let names = this.#subfolders.get(directory);
-    if (names === undefined) {
-      const entries = readdirSync(`${this.#root}/${directory}`, { withFileTypes: true });
-      names = new Set(entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name));
-      this.#subfolders.set(directory, names);
-    }
-    return names;
-  }
-}
-
-function join(directory: string, name: string): string {
-  return directory === '' ? name : `${directory}/${name}`;
+  rmSync(`${root}/${joinPath(directory, name)}`, { recursive: true, force: true });
 }

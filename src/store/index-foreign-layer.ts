@@ -2,6 +2,7 @@ import { lstatSync, readlinkSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { systemCodeOf } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
+import { joinPath } from '../stream/tar/path.ts';
 import type { LayerRecord } from '../stream/tar/recorder.ts';
 import { hasStoredName } from '../stream/tar/stored-name.ts';
 import { parseCommitRoot } from './commit-object.ts';
@@ -50,12 +51,12 @@ class TreeReader {
     );
     for (const { name, checksum } of files) {
       for (const record of recordsOf(path, name)) this.#index.write(record);
-      this.#noteStored(join(path, name), name);
-      if (!this.#hasStoredNames) this.#noteStored(join(path, name), this.#targetOf(checksum));
+      this.#noteStored(joinPath(path, name), name);
+      if (!this.#hasStoredNames) this.#noteStored(joinPath(path, name), this.#targetOf(checksum));
     }
     for (const folder of folders) {
-      this.#noteStored(join(path, folder.name), folder.name);
-      await this.read(join(path, folder.name), folder.tree, folder.meta);
+      this.#noteStored(joinPath(path, folder.name), folder.name);
+      await this.read(joinPath(path, folder.name), folder.tree, folder.meta);
     }
   }
 
@@ -73,15 +74,11 @@ class TreeReader {
 }
 
 function* recordsOf(parent: string, name: string): Generator<LayerRecord> {
-  yield { kind: 'file', path: join(parent, name) };
+  yield { kind: 'file', path: joinPath(parent, name) };
   if (name === '.wh..wh..opq') yield { kind: 'opaque', path: parent };
   else if (/^\.wh\.(?!\.{0,2}$|\.wh\.)/s.test(name)) {
-    yield { kind: 'whiteout', path: join(parent, name.slice(4)) };
+    yield { kind: 'whiteout', path: joinPath(parent, name.slice(4)) };
   }
-}
-
-function join(directory: string, name: string): string {
-  return directory === '' ? name : `${directory}/${name}`;
 }
 
 async function exists(path: string): Promise<boolean> {

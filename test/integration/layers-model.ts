@@ -94,7 +94,7 @@ export class LayerModel {
     for (const device of devices) this.#applyEntry(device);
     this.#refuseReplacedLinks([...whiteouts, ...devices, ...own], named);
     if (this.#has('whiteoutMakesFolder')) {
-      for (const { path } of whiteouts) {
+      for (const { path } of [...whiteouts, ...devices]) {
         const folder = this.#locate(path.slice(0, -1), named);
         this.#makeFolder(folder);
         this.#touch(folder);
@@ -118,13 +118,20 @@ export class LayerModel {
     return here;
   }
 
-  /** @throws Refusal where an entry takes the place of a link that entries of the layer go by */
+  /** @throws Refusal where an entry takes the place of a link that entries of the layer go by, or of another entry */
   #refuseReplacedLinks(entries: readonly Applied[], named: ReadonlySet<string>): void {
     const followed = new Set<string>();
     const located = entries
       .filter(({ path }) => path.length > 0)
       .map(({ path }) => [...this.#locate(path.slice(0, -1), named, followed), ...path.slice(-1)].join('/'));
     for (const place of located) if (followed.has(place)) this.#clash([place]);
+    const paths = new Map<string, string>();
+    for (const { entry, path } of entries) {
+      if (entry.type === 'dir' || isDevice(entry) || isWhiteout({ path })) continue;
+      const place = [...this.#locate(path.slice(0, -1), named), ...path.slice(-1)].join('/');
+      if ((paths.get(place) ?? path.join('/')) !== path.join('/')) this.#clash([place]);
+      paths.set(place, path.join('/'));
+    }
   }
 
   /** A new layer, whose entries are added one by one. */
@@ -330,6 +337,7 @@ export class LayerModel {
   }
 }
 
+const isWhiteout = ({ path }: Pick<Applied, 'path'>): boolean => path.at(-1)?.startsWith(WHITEOUT) === true;
 const isDevice = ({ type }: TarEntry): boolean => ['char', 'block', 'fifo'].includes(type ?? '');
 
 /** They are there for the hard links of their own layer alone. */
@@ -391,7 +399,6 @@ function refuseClashes(entries: readonly Applied[]): void {
 
 /** The specification has a layer's whiteouts act on the layers below alone; our trees have the rest in no order. */
 function asSet(entries: readonly Applied[]): Record<'whiteouts' | 'devices' | 'own', Applied[]> {
-  const isWhiteout = ({ path }: Applied): boolean => path.at(-1)?.startsWith(WHITEOUT) === true;
   const key = ({ path }: Applied): string => path.join('/');
   const last = new Map(entries.map((entry) => [key(entry), entry]));
   const own = [...last.values()].filter((entry) => !isWhiteout(entry));

@@ -404,6 +404,13 @@ const REFUSED: Readonly<Record<string, readonly [code: string, layers: () => rea
     'layer-invalid',
     () => [[link('c', 'e'), link('d', '/')], [dir('d/c')], [link('c', 'e')], [file('c/x'), dir('d/c')]],
   ],
+  'a file by two paths, one of them behind a link, in either order': [
+    'layer-invalid',
+    () => [
+      [link('l', 'd'), dir('d')],
+      [file('d/x', '1'), file('l/x', '2')],
+    ],
+  ],
   'a hard link in place of a lower layer’s link by which it goes': [
     'layer-invalid',
     () => [[link('c', '.'), file('f')], [hard('c/c', 'f')]],
