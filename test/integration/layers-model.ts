@@ -92,7 +92,7 @@ export class LayerModel {
     for (const { path } of whiteouts)
       this.#applyWhiteout(this.#locate(path.slice(0, -1), named), path.at(-1) ?? '');
     for (const device of devices) this.#applyEntry(device);
-    this.#refuseReplacedLinks([...whiteouts, ...devices, ...own], named);
+    this.#refuseAmbiguous([...whiteouts, ...devices, ...own], named);
     if (this.#has('whiteoutMakesFolder')) {
       for (const { path } of [...whiteouts, ...devices]) {
         const folder = this.#locate(path.slice(0, -1), named);
@@ -118,20 +118,30 @@ export class LayerModel {
     return here;
   }
 
-  /** @throws Refusal where an entry takes the place of a link that entries of the layer go by, or of another entry */
-  #refuseReplacedLinks(entries: readonly Applied[], named: ReadonlySet<string>): void {
+  /**
+   * What would hang on the order of the layer's entries, seen from the tree below it.
+   * @throws Refusal where an entry takes the place of a link that entries of the layer go by, of a folder that they are
+   * to lie in, or of another entry
+   */
+  #refuseAmbiguous(entries: readonly Applied[], named: ReadonlySet<string>): void {
     const followed = new Set<string>();
-    const located = entries
-      .filter(({ path }) => path.length > 0)
-      .map(({ path }) => [...this.#locate(path.slice(0, -1), named, followed), ...path.slice(-1)].join('/'));
-    for (const place of located) if (followed.has(place)) this.#clash([place]);
-    const paths = new Map<string, string>();
-    for (const { entry, path } of entries) {
-      if (entry.type === 'dir' || isDevice(entry) || isWhiteout({ path })) continue;
-      const place = [...this.#locate(path.slice(0, -1), named), ...path.slice(-1)].join('/');
-      if ((paths.get(place) ?? path.join('/')) !== path.join('/')) this.#clash([place]);
-      paths.set(place, path.join('/'));
+    const folders = new Set<string>();
+    const files = new Map<string, string>();
+    for (const { entry, path } of entries.filter((applied) => applied.path.length > 0)) {
+      const place = [...this.#locate(path.slice(0, -1), named, followed), ...path.slice(-1)];
+      const key = path.join('/');
+      const isFolder = entry.type === 'dir';
+      for (let length = 1; length < place.length + Number(isFolder); length++)
+        folders.add(place.slice(0, length).join('/'));
+      if (isFolder || isDevice(entry) || isWhiteout({ path })) continue;
+      if ((files.get(place.join('/')) ?? key) !== key) this.#clash(place);
+      files.set(place.join('/'), key);
     }
+    const folderPlaces = entries
+      .filter(({ entry }) => entry.type === 'dir')
+      .map(({ path }) => [...this.#locate(path.slice(0, -1), named), ...path.slice(-1)].join('/'));
+    for (const place of [...files.keys(), ...folderPlaces]) if (followed.has(place)) this.#clash([place]);
+    for (const place of files.keys()) if (folders.has(place)) this.#clash([place]);
   }
 
   /** A new layer, whose entries are added one by one. */
@@ -151,7 +161,7 @@ export class LayerModel {
   #applyEntry({ entry, path, target }: Applied): void {
     const base = path.at(-1);
     if (base?.startsWith(WHITEOUT) === true) {
-      this.#applyWhiteout(path.slice(0, -1), base);
+      this.#applyWhiteout(this.#resolve(path.slice(0, -1)), base);
       return;
     }
     const type = entry.type ?? 'file';
@@ -231,9 +241,8 @@ export class LayerModel {
     return node;
   }
 
-  #applyWhiteout(parent: readonly string[], base: string): void {
+  #applyWhiteout(directory: readonly string[], base: string): void {
     if (isOdd(base) && this.#has('oddWhiteoutsLeftOut')) return;
-    const directory = this.#resolve(parent);
     if (base === OPAQUE) {
       const folder = this.#at(directory);
       if (folder?.kind === 'folder') this.#clear(folder, directory);
