@@ -99,10 +99,18 @@ export async function recoverOpenChanges(app: App): Promise<void> {
   }
 }
 
-/** @throws AtomicError `busy` when a living process is at it */
-export async function withFreeLock<T>(app: App, subject: Subject, work: () => Promise<T>): Promise<T> {
+/**
+ * @param orphanWaitMs how long children are waited for that outlive a dead process
+ * @throws AtomicError `busy` when a living process is at it
+ */
+export async function withFreeLock<T>(
+  app: App,
+  subject: Subject,
+  work: () => Promise<T>,
+  orphanWaitMs = 0,
+): Promise<T> {
   const purpose = `repair ${nameSubject(subject)}`;
-  const lock = await app.locks.acquire({ ...lockOf(app, subject, purpose), waitMs: 0 });
+  const lock = await app.locks.acquire({ ...lockOf(app, subject, purpose), waitMs: 0, orphanWaitMs });
   try {
     return await work();
   } finally {

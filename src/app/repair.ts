@@ -62,7 +62,7 @@ async function repairLocked(
   work: () => Promise<void>,
 ): Promise<void> {
   try {
-    await withFreeLock(app, subject, work);
+    await withFreeLock(app, subject, work, app.lockWaitMs);
   } catch (error) {
     if (!isAtomicError(error) || app.signal.aborted) throw error;
     if (error.code === 'busy') found.busy.push({ subject, message: error.message });

@@ -9,7 +9,7 @@ import { quietEnvironment, type Environment } from './exec/environment.ts';
 import { commandFailed, toolMissing } from './exec/failure.ts';
 import { dropDescriptor, holdDescriptor } from './exec/held.ts';
 import { fileError } from './files/file-error.ts';
-import { describeHolder, writeHolder } from './locks/holder.ts';
+import { describeHolder, isOrphaned, writeHolder } from './locks/holder.ts';
 import type { HeldLock, LockRequest, Locks } from './ports.ts';
 
 /** What flock(1) says when somebody else holds the lock; any number that it does not use itself. */
@@ -27,7 +27,10 @@ export function createLocks(program: string, environment: Environment = process.
     async acquire(request) {
       const file = await openLockFile(request.path);
       try {
-        const taken = await takeLock(file.fd, request, environment);
+        const { path, orphanWaitMs = 0 } = request;
+        let taken = await takeLock(file.fd, request, environment);
+        if (!taken && orphanWaitMs > 0 && (await isOrphaned(file, path)))
+          taken = await takeLock(file.fd, { ...request, waitMs: orphanWaitMs }, environment);
         if (!taken) throw await describeHolder(file, request);
         await writeHolder(file, program);
       } catch (error) {

@@ -65,6 +65,8 @@ export interface LockRequest {
   readonly purpose: string;
   /** How long it is waited for; 0: not at all. */
   readonly waitMs: number;
+  /** How long it is waited for, on top of that, where who took it has died and its children are still at work; default: 0. */
+  readonly orphanWaitMs?: number;
   /** Ends the wait. */
   readonly signal?: AbortSignal;
 }

@@ -106,9 +106,19 @@ describe('a lock', () => {
         `process ${child.pid} \\(atomic-ts install, since [0-9:]+\\) has died, and its child ${pid} \\(sleep\\) is still at work$`,
       ),
     );
-    const waiting = locks.acquire(request(path, 60_000));
+    // Who has no time to wait for a living process may have some for what a dead one has left.
+    const waiting = locks.acquire({ ...request(path), orphanWaitMs: 60_000 });
     process.kill(pid);
     await (await waiting).release();
+  });
+
+  it('of a living process is not waited for as if it had died', async () => {
+    const path = join(folder, 'living-lock');
+    const { child } = await startScript(`${acquire(path)} console.log('held'); setInterval(() => {}, 1000);`);
+    const impatient = { ...request(path), orphanWaitMs: 3_600_000 };
+    await expect(createLocks('atomic-ts').acquire(impatient)).rejects.toThrow(/is at it$/);
+    child.kill('SIGKILL');
+    await ended(child);
   });
 
   it('is not held by who waits for a program that another one works for, and dies', async () => {

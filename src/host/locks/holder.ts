@@ -31,18 +31,34 @@ export async function describeHolder(file: FileHandle, { path, purpose }: LockRe
   });
 }
 
+/** Whether who took a lock has died: only programs that it ran hold it, or held it until now. */
+export async function isOrphaned(file: FileHandle, path: string): Promise<boolean> {
+  const last = await readHolder(file);
+  if (last === undefined || (await isAlive(last))) return false;
+  const holders = await findLockHolders(path);
+  return holders.length === 0 || (await findOrphan(last, holders)) !== undefined;
+}
+
 async function tellHolder(last: Holder | undefined, holders: readonly number[]): Promise<string> {
-  const lastIsAlive = last !== undefined && (await readStartTime(last.pid)) === last.started;
-  if (lastIsAlive && (holders.length === 0 || holders.includes(last.pid))) {
+  if (last !== undefined && (await isAlive(last)) && (holders.length === 0 || holders.includes(last.pid)))
     return `${tellProcess(last)} is at it`;
-  }
   const [pid] = holders;
   if (pid === undefined) return 'another process is at it';
   const name = escapeLine((await readProgramName(pid)) ?? 'unknown');
-  // Another one of ours that shares the lock with others, of which the last has gone.
-  if (last === undefined || lastIsAlive || (await isOurProgram(pid)))
-    return `process ${pid} (${name}) is at it`;
-  return `${tellProcess(last)} has died, and its child ${pid} (${name}) is still at work`;
+  const orphan = await findOrphan(last, holders);
+  if (last === undefined || orphan === undefined) return `process ${pid} (${name}) is at it`;
+  return `${tellProcess(last)} has died, and its child ${orphan} (${name}) is still at work`;
+}
+
+/** A program that holds a lock for one of ours that has died. */
+async function findOrphan(last: Holder | undefined, [pid]: readonly number[]): Promise<number | undefined> {
+  if (pid === undefined || last === undefined || (await isAlive(last))) return undefined;
+  // Another one of ours may share the lock with others, of which the last has gone.
+  return (await isOurProgram(pid)) ? undefined : pid;
+}
+
+async function isAlive({ pid, started }: Holder): Promise<boolean> {
+  return (await readStartTime(pid)) === started;
 }
 
 function tellProcess({ pid, program, since }: Holder): string {
