@@ -5,7 +5,7 @@ import { parseContainerName, type ContainerName } from '../container/name.ts';
 import { AtomicError, isAtomicError, messageOf } from '../errors.ts';
 import { isRecord, parseJson } from '../image/json.ts';
 import { OWN_JSON_BYTES } from '../limits.ts';
-import type { UnitProperties } from '../service/systemd.ts';
+import type { UnitState } from '../service/systemd.ts';
 import { withTag } from '../store/names.ts';
 import { listContainers } from './containers.ts';
 import type { App } from './context.ts';
@@ -59,7 +59,8 @@ const FILTER_FIELDS = {
 const FILTER_KEYS = Object.keys(FILTER_FIELDS) as (keyof typeof FILTER_FIELDS)[];
 
 /** systemd's words for a service that is there, or on its way up or round. */
-const UP: ReadonlySet<string | undefined> = new Set(['active', 'reloading', 'refreshing', 'activating']);
+const UP: ReadonlySet<string> = new Set(['active', 'reloading', 'refreshing', 'activating']);
+const NO_STATES: ReadonlyMap<string, UnitState> = new Map();
 /** Files that are open at one time. */
 const READ_AT_ONCE = 64;
 
@@ -73,14 +74,13 @@ export async function describeContainers(
 ): Promise<ListedContainer[]> {
   const wanted = parseFilters(filters, FILTER_KEYS);
   const installed = await listInstalled(app);
-  const units = installed.filter(({ info }) => info.hasContainerService).map(({ name }) => name);
-  const shown = await askSystemd(app, units);
+  const states = installed.some(({ info }) => info.hasContainerService) ? await askSystemd(app) : NO_STATES;
   const failed = await listFailed(app);
   const listed: ListedContainer[] = [];
   for (let at = 0; at < installed.length; at += READ_AT_ONCE) {
     const batch = installed.slice(at, at + READ_AT_ONCE);
     listed.push(
-      ...(await Promise.all(batch.map((item) => describe(app, item, shown.get(item.name), failed)))),
+      ...(await Promise.all(batch.map((item) => describe(app, item, states.get(item.name), failed)))),
     );
   }
   return (
@@ -119,24 +119,21 @@ export async function listPreinstalled(app: App): Promise<InstalledContainer[]> 
   return found;
 }
 
-async function askSystemd(
-  app: App,
-  units: readonly ContainerName[],
-): Promise<ReadonlyMap<string, UnitProperties>> {
+async function askSystemd(app: App): Promise<ReadonlyMap<string, UnitState>> {
   try {
-    return await app.services.show(units, ['ActiveState', 'SubState']);
+    return await app.services.loadedStates();
   } catch (error) {
     if (!isAtomicError(error, 'tool-missing', 'command-failed')) throw error;
     const text = `systemd does not answer, so all services are shown as inactive: ${messageOf(error)}`;
     app.report({ event: 'warning', text });
-    return new Map();
+    return NO_STATES;
   }
 }
 
 async function describe(
   app: App,
   { name, path, info }: InstalledContainer,
-  unit: UnitProperties | undefined,
+  state: UnitState | undefined,
   failed: ReadonlySet<string>,
 ): Promise<ListedContainer> {
   return {
@@ -145,7 +142,7 @@ async function describe(
     imageName: info.image === '' ? '' : withTag(info.image),
     command: await readCommand(app, join(path, 'config.json')),
     created: formatLocalTime(new Date(info.created * 1000)),
-    state: info.hasContainerService ? stateOf(unit) : 'no service',
+    state: info.hasContainerService ? stateOf(state) : 'no service',
     runtime: info.runtime ?? '',
     backend: 'ostree',
     failedUpdate: failed.has(name) ? await readFailedUpdate(app, name) : undefined,
@@ -163,11 +160,12 @@ export async function readFailedUpdate(app: App, name: ContainerName): Promise<F
   }
 }
 
-function stateOf(unit: UnitProperties | undefined): ContainerState {
+function stateOf(state: UnitState | undefined): ContainerState {
+  if (state === undefined) return 'inactive';
   // Its program has ended, and systemd will try again.
-  if (unit?.['SubState']?.startsWith('auto-restart') === true) return 'failed';
-  if (UP.has(unit?.['ActiveState'])) return 'running';
-  return unit?.['ActiveState'] === 'failed' ? 'failed' : 'inactive';
+  if (state.sub.startsWith('auto-restart')) return 'failed';
+  if (UP.has(state.active)) return 'running';
+  return state.active === 'failed' ? 'failed' : 'inactive';
 }
 
 /** A config.json that is no JSON is told of; the container is listed all the same. */

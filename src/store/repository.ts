@@ -1,15 +1,19 @@
-import { open, readdir, readFile, stat } from 'node:fs/promises';
+import { closeSync, constants, fstatSync, openSync, readFileSync, statSync, type Stats } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AtomicError, systemCodeOf } from '../errors.ts';
+import { AtomicError, isAtomicError, systemCodeOf } from '../errors.ts';
 import type { Exec } from '../host/ports.ts';
 import { limitExceeded, STORED_BYTES } from '../limits.ts';
 import { makeFolder } from '../make-folder.ts';
-import { parseCommitMetadata } from './commit-object.ts';
+import { parseCommitMetadata, parseCommitRoot } from './commit-object.ts';
 import { REF_PREFIX } from './names.ts';
 import { retryStagingRace } from './staging-race.ts';
+import { parseTreeObject } from './tree-object.ts';
 
 /** Far beyond any commit that ostree lets one write. */
 const COMMIT_BYTES = 16 * 1024 * 1024;
+
+type ObjectKind = 'commit' | 'dirtree' | 'dirmeta' | 'file';
 
 export interface StoredCommit {
   readonly checksum: string;
@@ -19,8 +23,8 @@ export interface StoredCommit {
 }
 
 /**
- * An ostree repo. Refs and commit metadata are read from its files (an ostree process costs 18 ms, a read 0.1 ms);
- * everything that writes goes through the `ostree` program.
+ * An ostree repo. Refs and commit metadata are read from its files, at once (an ostree process costs 18 ms, a read by way
+ * of the thread pool 0.1 ms, one at once 0.02 ms); everything that writes goes through the `ostree` program.
  */
 export class Repository {
   readonly path: string;
@@ -32,7 +36,7 @@ export class Repository {
   }
 
   async exists(): Promise<boolean> {
-    return (await statIfThere(join(this.path, 'objects'))) !== undefined;
+    return statIfThere(join(this.path, 'objects')) !== undefined;
   }
 
   /**
@@ -53,7 +57,7 @@ export class Repository {
   /** The commit that a ref points at; undefined when there is no such ref. */
   async resolveRef(ref: string): Promise<string | undefined> {
     try {
-      const checksum = (await readFile(this.refPath(ref), 'latin1')).trim();
+      const checksum = readFileSync(this.refPath(ref), 'latin1').trim();
       if (/^[0-9a-f]{64}$/.test(checksum)) return checksum;
     } catch (error) {
       if (['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'].includes(systemCodeOf(error) ?? '')) return undefined;
@@ -81,7 +85,7 @@ export class Repository {
 
   /** When a commit was written into this repo; undefined when it is missing. It is not read: a layer's may hold megabytes. */
   async readCommitTime(checksum: string): Promise<Date | undefined> {
-    return (await statIfThere(this.objectPath(checksum, 'commit')))?.mtime;
+    return statIfThere(this.objectPath(checksum, 'commit'))?.mtime;
   }
 
   /** @throws AtomicError `store-invalid` when the commit is not there or is damaged */
@@ -89,17 +93,10 @@ export class Repository {
     const path = this.objectPath(checksum, 'commit');
     const what = `the commit ${checksum} in ${this.path}`;
     try {
-      const file = await open(path);
-      try {
-        const { size, mtime } = await file.stat();
-        if (size > COMMIT_BYTES)
-          throw limitExceeded(COMMIT_BYTES, `${what} is larger than ${COMMIT_BYTES} bytes`);
-        return { checksum, metadata: parseCommitMetadata(await file.readFile(), what), created: mtime };
-      } finally {
-        await file.close();
-      }
+      const { bytes, mtime } = readCapped(path, COMMIT_BYTES, what);
+      return { checksum, metadata: parseCommitMetadata(bytes, what), created: mtime };
     } catch (error) {
-      if (systemCodeOf(error) !== 'ENOENT') throw error;
+      if (!isAbsent(error)) throw error;
       throw new AtomicError('store-invalid', `${what} is missing`, {
         cause: error,
         hint: 'Pull the image again; `ostree fsck` tells what else the repo lacks.',
@@ -113,12 +110,32 @@ export class Repository {
     return checksum === undefined ? undefined : this.readCommit(checksum);
   }
 
-  /** The content of one small file of a commit: a manifest, a config. */
+  /** The content of one small file in the root of a commit: a manifest, a config. */
   async readFile(commit: string, path: string): Promise<string> {
+    const found = this.#findFile(commit, path.slice(1));
+    if (found !== undefined) return found;
     const { stdout } = await this.#exec.run('ostree', [`--repo=${this.path}`, 'cat', commit, path], {
       outputBytes: STORED_BYTES,
     });
     return stdout;
+  }
+
+  /** As it lies in the repo, without a program; undefined where it does not lie there as it is. */
+  #findFile(commit: string, name: string): string | undefined {
+    const read = (checksum: string, kind: ObjectKind): Buffer => {
+      const path = this.objectPath(checksum, kind);
+      return readCapped(path, kind === 'file' ? STORED_BYTES : COMMIT_BYTES, path).bytes;
+    };
+    try {
+      const root = parseCommitRoot(read(commit, 'commit'), `the commit ${commit}`);
+      const tree = parseTreeObject(read(root.tree, 'dirtree'), `the folder ${root.tree}`);
+      const file = tree.files.find((entry) => entry.name === name);
+      return file === undefined ? undefined : read(file.checksum, 'file').toString('utf8');
+    } catch (error) {
+      // What is missing or damaged the `ostree` program tells in its own words.
+      if (isAbsent(error) || isAtomicError(error, 'store-invalid')) return undefined;
+      throw error;
+    }
   }
 
   /**
@@ -147,14 +164,31 @@ export class Repository {
   }
 
   /** Where an object is; a repo in mode `bare` keeps a symlink's as a symlink. */
-  objectPath(checksum: string, kind: 'commit' | 'dirtree' | 'dirmeta' | 'file'): string {
+  objectPath(checksum: string, kind: ObjectKind): string {
     return join(this.path, 'objects', checksum.slice(0, 2), `${checksum.slice(2)}.${kind}`);
   }
 }
 
-async function statIfThere(path: string): Promise<Awaited<ReturnType<typeof stat>> | undefined> {
+/** What `readCapped` says of a file that is not there; a link is none. */
+function isAbsent(error: unknown): boolean {
+  return ['ENOENT', 'ELOOP'].includes(systemCodeOf(error) ?? '');
+}
+
+/** A whole file of the repo, which is no link. */
+function readCapped(path: string, limit: number, what: string): { bytes: Buffer; mtime: Date } {
+  const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
-    return await stat(path);
+    const { size, mtime } = fstatSync(file);
+    if (size > limit) throw limitExceeded(limit, `${what} is larger than ${limit} bytes`);
+    return { bytes: readFileSync(file), mtime };
+  } finally {
+    closeSync(file);
+  }
+}
+
+function statIfThere(path: string): Stats | undefined {
+  try {
+    return statSync(path);
   } catch (error) {
     if (systemCodeOf(error) === 'ENOENT' || systemCodeOf(error) === 'ENOTDIR') return undefined;
     throw error;

@@ -40,7 +40,7 @@ describe('the list of containers', () => {
         failedUpdate: undefined,
       },
     ]);
-    expect(host.exec.lines).toEqual(['systemctl show --property=Id,ActiveState,SubState -- hello.service']);
+    expect(host.exec.lines).toEqual(['systemctl list-units --type=service --all --full --plain --no-legend']);
     expect(host.warnings).toEqual([]);
   });
 
@@ -92,7 +92,6 @@ describe('the list of containers', () => {
       'files-only no service',
       'g inactive',
     ]);
-    expect(host.exec.lines.every((line) => !line.includes('files-only'))).toBe(true);
   });
 
   it('asks systemd nothing when no container has a service', async () => {

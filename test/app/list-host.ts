@@ -1,6 +1,6 @@
 /** A host for lists in a temp folder: containers and images as atomic leaves them, a systemd that is only asked. */
 import { createHash } from 'node:crypto';
-import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { App } from '../../src/app/context.ts';
 import type { ProgressEvent } from '../../src/events.ts';
@@ -22,10 +22,13 @@ export interface ListHost {
   readonly warnings: string[];
 }
 
-type Answer = ConstructorParameters<typeof FakeExec>[0];
+type Answer = NonNullable<ConstructorParameters<typeof FakeExec>[0]>;
 
+/** @param answer is told the containers that are there behind `systemctl list-units` */
 export function createListHost(folder: string, answer: Answer = answerShow()): ListHost {
-  const exec = new FakeExec(answer);
+  const exec = new FakeExec((line) =>
+    answer(line.startsWith('systemctl list-units ') ? `${line} -- ${namesIn(folder).join(' ')}` : line),
+  );
   const warnings: string[] = [];
   const notAsked = (): never => {
     throw new Error('not asked for');
@@ -74,18 +77,29 @@ export function createListHost(folder: string, answer: Answer = answerShow()): L
   return { app, exec, warnings };
 }
 
-/** Answers `systemctl show` for any units: `active`, unless told otherwise. */
-export function answerShow(
-  states: Readonly<Record<string, Readonly<Record<string, string>>>> = {},
-): (line: string) => string {
+type States = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
+/**
+ * Answers systemctl's `list-units` for the containers that are there, and its `show` for any units: services are
+ * `active`, unless told otherwise.
+ */
+export function answerShow(states: States = {}): (line: string) => string {
   return (line) => {
-    if (!line.startsWith('systemctl show ')) throw new Error(`not asked for: ${line}`);
-    const units = line.slice(line.indexOf(' -- ') + 4).split(' ');
+    const [command = '', names = ''] = line.split(' -- ');
+    const stateOf = (name: string): States[string] => states[name] ?? { ActiveState: 'active' };
+    const units = names.split(' ').filter(Boolean);
+    if (command.startsWith('systemctl show ')) {
+      return units
+        .map((unit) => propertyBlock({ Id: unit, ...stateOf(unit.replace(/\.service$/, '')) }))
+        .join('\n');
+    }
+    if (!command.startsWith('systemctl list-units ')) throw new Error(`not asked for: ${line}`);
     return units
-      .map((unit) =>
-        propertyBlock({ Id: unit, ...(states[unit.replace(/\.service$/, '')] ?? { ActiveState: 'active' }) }),
-      )
-      .join('\n');
+      .map((name) => {
+        const { ActiveState = 'active', SubState = 'x' } = stateOf(name);
+        return `${name}.service loaded ${ActiveState} ${SubState} A text of its own\n`;
+      })
+      .join('');
   };
 }
 
@@ -96,6 +110,12 @@ export interface ContainerOnDisk {
   readonly args?: readonly string[];
   readonly created?: Date;
   readonly service?: boolean;
+}
+
+function namesIn(folder: string): string[] {
+  return ['atomic', 'preinstalled'].flatMap((name) =>
+    existsSync(join(folder, name)) ? readdirSync(join(folder, name)) : [],
+  );
 }
 
 /** Writes a deployment below `checkouts` and links the container to it. */

@@ -64,6 +64,33 @@ describe('systemd', () => {
     expect(shown.get('b')).toEqual({ Id: 'b.service', ActiveState: 'inactive', Description: '' });
   });
 
+  it('tells the states of all services that are loaded, by one question', async () => {
+    const exec = new FakeExec(() =>
+      [
+        'web.service                loaded    active       running      hello world active',
+        'a.mount.service            loaded    failed       failed       a.mount.service',
+        'redis-7.0.service          loaded    activating   auto-restart',
+        '  gone.service             not-found inactive     dead         gone.service',
+        'nothing of a service',
+        '',
+      ].join('\n'),
+    );
+    const states = await createSystemd(exec).loadedStates();
+    expect(exec.lines).toEqual(['systemctl list-units --type=service --all --full --plain --no-legend']);
+    expect(Object.fromEntries(states)).toEqual({
+      web: { active: 'active', sub: 'running' },
+      'a.mount': { active: 'failed', sub: 'failed' },
+      'redis-7.0': { active: 'activating', sub: 'auto-restart' },
+      gone: { active: 'inactive', sub: 'dead' },
+    });
+    expect((await createSystemd(new FakeExec()).loadedStates()).size).toBe(0);
+  });
+
+  it('takes a list of services that was cut off for none', async () => {
+    const systemd = createSystemd(new FakeExec(() => 'web.service loaded active running x\nother.serv'));
+    await expect(systemd.loadedStates()).rejects.toMatchObject({ code: 'command-failed' });
+  });
+
   it('shows nothing for no units, because systemctl would show the manager', async () => {
     const exec = new FakeExec();
     expect((await createSystemd(exec).show([], ['ActiveState'])).size).toBe(0);
