@@ -5,9 +5,9 @@ import { decodeImageRef, imageRef, isBlobRef, METADATA, withTag } from '../store
 import { carryOut, requireRoot } from './change.ts';
 import type { App } from './context.ts';
 import { readImageUse } from './image-use.ts';
-import { readReference } from './pull-image.ts';
-import { removeRef } from './remove-ref.ts';
+import { removeRef } from './change-refs.ts';
 import { withStoreAlone } from './store-lock.ts';
+import { nameInRegistry, notStored } from './stored-image.ts';
 
 export interface DeleteRequest {
   /** As they were typed: names, or beginnings of ids. */
@@ -63,7 +63,7 @@ async function findDoomed(app: App, request: DeleteRequest): Promise<DoomedImage
   for (const text of names) {
     const image = await findImage(app, text);
     if (image !== undefined) doomed.set(image.ref, image);
-    else if (!all) throw notFound(text);
+    else if (!all) throw notStored(text);
   }
   if (!force) await refuseUsed(app, [...doomed.values()]);
   return [...doomed.values()];
@@ -78,23 +78,6 @@ async function findImage(app: App, text: string): Promise<DoomedImage | undefine
   }
   const byId = await app.store.find(text);
   return byId === undefined ? undefined : { name: byId.name, ref: imageRef(byId.name) };
-}
-
-/** `docker://NAME` is in the store as NAME. */
-function nameInRegistry(text: string): string | undefined {
-  try {
-    const reference = readReference(text);
-    return reference.transport === 'docker' ? reference.image.given : undefined;
-  } catch (error) {
-    if (isAtomicError(error, 'reference-invalid')) return undefined;
-    throw error;
-  }
-}
-
-function notFound(text: string): AtomicError {
-  return new AtomicError('image-not-found', `Unable to find ${text} in the ostree backend`, {
-    hint: 'atomic-ts images list shows the images that are there.',
-  });
 }
 
 async function refuseUsed(app: App, images: readonly DoomedImage[]): Promise<void> {

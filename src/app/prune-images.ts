@@ -8,7 +8,7 @@ import { isBlobRef } from '../store/names.ts';
 import { carryOut, requireRoot, withContainerLock } from './change.ts';
 import type { App } from './context.ts';
 import { failedFolder, linkPath, trashPath, unitPath } from './layout.ts';
-import { removeRef } from './remove-ref.ts';
+import { removeRef } from './change-refs.ts';
 import { withStoreAlone } from './store-lock.ts';
 
 export interface PruneOutcome {

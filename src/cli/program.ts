@@ -8,6 +8,7 @@ import type { Act } from './tree/act.ts';
 import { addContainerCommands } from './tree/container-commands.ts';
 import { addHostCommands } from './tree/host-commands.ts';
 import { addImageCommands } from './tree/image-commands.ts';
+import { readVerbose } from './tree/inspect-commands.ts';
 import { seconds } from './tree/options.ts';
 
 const DEFAULT_LOCK_WAIT_SECONDS = 30;
@@ -21,7 +22,7 @@ export async function runProgram(args: readonly string[], version: string): Prom
   let exitCode: number = EXIT.ok;
   const program = buildProgram(version, (code) => (exitCode = code));
   try {
-    await program.parseAsync(args, { from: 'user' });
+    await program.parseAsync(readVerbose(args), { from: 'user' });
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;

@@ -104,7 +104,9 @@ export function computeValues(input: ValuesInput): ComputedValues {
 }
 
 /** What the host gives to variables that nobody set. */
-function hostDefaults(input: ValuesInput): Record<string, string> {
+export function hostDefaults(
+  input: Pick<ValuesInput, 'directories' | 'name' | 'allCapabilities' | 'runtime' | 'program'>,
+): Record<string, string> {
   const { directories, name, allCapabilities } = input;
   return {
     RUN_DIRECTORY: directories.run,

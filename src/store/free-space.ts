@@ -1,10 +1,9 @@
 /** What is free on the repo's file system, how much of it ostree leaves alone, and what layers are going to take. */
-import { readFile, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
-import { systemCodeOf } from '../errors.ts';
+import { statfs } from 'node:fs/promises';
 import type { Descriptor } from '../image/descriptor.ts';
 import { compressionOf } from '../image/media-type.ts';
 import { limitOf } from '../limits.ts';
+import { parseCore, readRepositoryConfig } from './repository-config.ts';
 
 /** ostree's own, when its config says nothing. */
 const DEFAULT_PERCENT = 3;
@@ -45,10 +44,7 @@ export interface LayersNeed {
 /** @param repository must exist */
 export async function readRoom(repository: string): Promise<Room> {
   const { bsize, blocks, bfree, bavail, files, ffree } = await statfs(repository);
-  const config = await readFile(join(repository, 'config'), 'utf8').catch((error: unknown) => {
-    if (systemCodeOf(error) === 'ENOENT') return '';
-    throw error;
-  });
+  const config = await readRepositoryConfig(repository);
   return {
     // As ostree counts: blocks that a file system keeps for root are root's to use.
     freeBytes: (process.getuid?.() === 0 ? bfree : bavail) * bsize,
@@ -63,25 +59,12 @@ export async function readRoom(repository: string): Promise<Room> {
  * @see ostree.repo-config(5)
  */
 export function reservedBytes(config: string, totalBytes: number): number {
-  const core = readCore(config);
+  const core = parseCore(config);
   const [, size, unit] = /^([0-9]+)([MGT])B$/.exec(core.get('min-free-space-size') ?? '') ?? [];
   const bytes = Number(size ?? 0) * MiB * 1024 ** 'MGT'.indexOf(unit ?? 'M');
   if (bytes > 0) return bytes;
   const percent = /^[0-9]{1,2}$/.exec(core.get('min-free-space-percent') ?? '')?.[0];
   return Math.floor((totalBytes * Number(percent ?? DEFAULT_PERCENT)) / 100);
-}
-
-/** The keys of the section [core]; of one that comes twice the last counts, as for GLib. */
-function readCore(config: string): Map<string, string> {
-  const keys = new Map<string, string>();
-  let section = '';
-  for (const line of config.split('\n').map((text) => text.trim())) {
-    const header = /^\[(.*)\]$/.exec(line)?.[1];
-    const [, key, value] = /^([^#=\s]+)\s*=\s*(.*)$/.exec(line) ?? [];
-    if (header !== undefined) section = header;
-    else if (section === 'core' && key !== undefined) keys.set(key, value ?? '');
-  }
-  return keys;
 }
 
 /** What layers that are not there yet will take. Files that the repo has already are not known of, and take nothing. */

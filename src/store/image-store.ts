@@ -23,7 +23,7 @@ export interface StoredImage {
   /** Digest of the manifest's bytes. */
   readonly digest: Digest;
   readonly manifest: ImageManifest;
-  /** What to pull for a newer one; undefined for an image that another tool brought. */
+  /** What to pull for a newer one; undefined for an image that another tool brought, and under a second name. */
   readonly source: string | undefined;
   readonly created: Date;
 }
@@ -191,12 +191,13 @@ export class ImageStore {
       `the manifest of ${name}`,
     );
     if (parsed.kind !== 'manifest') return undefined;
+    const pulledAs = withTag(commit.metadata.get(METADATA.name) ?? name);
     return {
       name,
       commit: commit.checksum,
       digest,
       manifest: parsed,
-      source: commit.metadata.get(METADATA.source),
+      source: pulledAs === name ? commit.metadata.get(METADATA.source) : undefined,
       created: commit.created,
     };
   }

@@ -62,6 +62,19 @@ export async function findDamagedObjects(
   }
   if (suspects.size === 0 && !emptied) return [];
   const found = await findObjects(objects, suspects, emptied, signal);
+  return judgeObjects(exec, found, { asked: DAMAGED_ASKED, signal });
+}
+
+/**
+ * Which of these objects are not what their names say, whatever their xattrs are.
+ * @param options.asked after so many damaged ones, those that look damaged count as such without asking `ostree`
+ * @throws AtomicError of the programs; system errors; the signal's reason
+ */
+export async function judgeObjects(
+  exec: Exec,
+  found: readonly FoundObject[],
+  { asked, signal }: { readonly asked: number; readonly signal: AbortSignal },
+): Promise<DamagedObject[]> {
   const labels = await readLabels(
     exec,
     found.map(({ path }) => path),
@@ -69,7 +82,7 @@ export async function findDamagedObjects(
   const damaged: DamagedObject[] = [];
   for (const object of found) {
     signal.throwIfAborted();
-    const ask = damaged.length < DAMAGED_ASKED;
+    const ask = damaged.length < asked;
     if (!(await isIntact(exec, object, labels.get(object.path), ask))) {
       const { checksum, path, inTree } = object;
       damaged.push({ checksum, path: pathBytes(path).toString('utf8'), inTree });
@@ -137,7 +150,8 @@ function* walk(tree: string): Generator<Suspect> {
   }
 }
 
-interface FoundObject {
+/** A file object as it stands in the repo; paths are byte strings. */
+export interface FoundObject {
   readonly checksum: string;
   readonly path: string;
   readonly stats: Stats;

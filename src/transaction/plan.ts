@@ -78,6 +78,14 @@ export type Step =
   | { readonly kind: 'stop'; readonly unit: string }
   /** A ref of the image store, `path` its file in the repo, which waits at `aside`. Its objects stay. */
   | { readonly kind: 'remove-ref'; readonly ref: string; readonly path: string; readonly aside: string }
+  /** A ref of the image store, `path` its file in the repo, names `commit`; what it was waits at `aside`. */
+  | {
+      readonly kind: 'set-ref';
+      readonly ref: string;
+      readonly path: string;
+      readonly commit: string;
+      readonly aside: string;
+    }
   /** Once the transaction has ended well, objects go that no ref leads to. */
   | { readonly kind: 'collect-garbage'; readonly repository: string };
 
@@ -126,6 +134,8 @@ export function describeStep(step: Step): string {
       return `${step.runtime} delete --force ${step.container}${step.ours ? '' : ' (only if the change has to be undone)'}`;
     case 'reload-when-undone':
       return 'systemctl daemon-reload (only if the change has to be undone)';
+    case 'set-ref':
+      return `ref ${step.ref} names ${step.commit}`;
     case 'collect-garbage':
       return `ostree --repo=${step.repository} prune --refs-only`;
     case 'daemon-reload':
@@ -172,6 +182,7 @@ export function announceStep(step: Step): string | undefined {
     case 'switch-link':
     case 'remove-container':
     case 'reload-when-undone':
+    case 'set-ref':
     case 'collect-garbage':
       return undefined;
   }

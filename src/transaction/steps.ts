@@ -11,7 +11,7 @@ import { keepFailed } from './steps/failed.ts';
 import * as files from './steps/files.ts';
 import type { Before, Handler, Of } from './steps/handler.ts';
 import * as services from './steps/services.ts';
-import { collectGarbage, removeRef } from './steps/store.ts';
+import { collectGarbage, removeRef, setRef } from './steps/store.ts';
 
 export type { Before } from './steps/handler.ts';
 
@@ -35,6 +35,7 @@ const HANDLERS: { readonly [K in Step['kind']]: Of<K> } = {
   start: services.start,
   stop: services.stop,
   'remove-ref': removeRef,
+  'set-ref': setRef,
   'collect-garbage': collectGarbage,
 };
 

@@ -37,7 +37,10 @@ export async function judgeRootfs(app: App, deployment: Deployment): Promise<Jud
 }
 
 /** The image that a deployment was made from; undefined when the store has it no more, or cannot be read. */
-export async function findImage(app: App, { info }: Deployment): Promise<StoredImage | undefined> {
+export async function findImage(
+  app: App,
+  { info }: Pick<Deployment, 'info'>,
+): Promise<StoredImage | undefined> {
   if (!(await app.store.repository.exists())) return undefined;
   try {
     return await app.store.findRecorded(info.image, info.ostreeCommit, info.revision);

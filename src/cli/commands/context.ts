@@ -95,7 +95,9 @@ export function settleMs(settle: number | undefined): number {
 /** @throws AtomicError `unsupported` for atomic's other storages */
 export function requireOstree(storage: string | undefined): void {
   if (storage === undefined || storage === 'ostree') return;
-  throw new AtomicError('unsupported', `The storage backend '${storage}' is not available`, {
-    hint: 'System containers are kept in ostree: leave --storage out, or give ostree.',
-  });
+  throw new AtomicError(
+    'unsupported',
+    `The storage backend '${storage}' is not available.  Try with an alternate storage with --storage if available.`,
+    { hint: 'System containers are kept in ostree: leave --storage out, or give ostree.' },
+  );
 }

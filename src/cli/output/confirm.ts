@@ -1,13 +1,19 @@
 import { createInterface } from 'node:readline/promises';
+import { AtomicError } from '../../errors.ts';
 
-/** Asks for a yes on stdin, which need not be a terminal; its end is a no. */
+/**
+ * Asks for a yes on stdin, which need not be a terminal: scripts pipe their answer.
+ * @throws AtomicError `value-invalid` when there is none
+ */
 export async function confirm(question: string): Promise<boolean> {
   const lines = createInterface({ input: process.stdin });
   process.stdout.write(question);
   try {
     for await (const line of lines) return /^y(?:es)?$/i.test(line.trim());
     process.stdout.write('\n');
-    return false;
+    throw new AtomicError('value-invalid', 'Nobody has answered: standard input has ended', {
+      hint: 'Answer with -y where nobody can be asked. Nothing was changed.',
+    });
   } finally {
     lines.close();
   }

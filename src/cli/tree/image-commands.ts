@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Act } from './act.ts';
+import { addInspectCommands } from './inspect-commands.ts';
 import { addRegistryOptions, bool, collect } from './options.ts';
 
 /** The images of the local storage, and how they come there. */
@@ -17,7 +18,7 @@ export function addImageCommands(program: Command, act: Act): void {
       .option('--dest-creds <user[:password]>', 'credentials for the destination')
       .option('--dest-tls-verify <bool>', 'whether TLS is asked of the destination', bool),
   ).action(act(async () => (await import('../commands/copy.ts')).runCopy));
-  const images = program.command('images').description('list images, and remove them');
+  const images = program.command('images').description('list images, look at them, and change what is there');
   images
     .command('list', { isDefault: true })
     .description('list the images in the local storage')
@@ -48,4 +49,17 @@ export function addImageCommands(program: Command, act: Act): void {
     .option('--dry-run', 'print what would be removed')
     .option('--storage <backend>', 'only ostree')
     .action(act(async () => (await import('../commands/images-delete.ts')).runImagesDelete));
+  images
+    .command('tag <source> <name>')
+    .description('give an image of the local storage another name')
+    .option('--storage <backend>', 'only ostree')
+    .action(act(async () => (await import('../commands/images-tag.ts')).runImagesTag));
+  addRegistryOptions(
+    images
+      .command('update [images...]')
+      .description('pull images of the local storage again, from where each is from')
+      .option('-a, --all', 'all images that are from a registry')
+      .option('--storage <backend>', 'only ostree'),
+  ).action(act(async () => (await import('../commands/images-update.ts')).runImagesUpdate));
+  addInspectCommands(program, images, act);
 }

@@ -1,0 +1,25 @@
+/** Images where they come from, without their layers. */
+import { readImage, resolveManifest, type ResolvedImage } from '../copy/resolve.ts';
+import type { ImageReference } from '../image/reference.ts';
+import { openSource } from '../transport/open.ts';
+import type { App } from './context.ts';
+import { openOptions, platformOf, type RegistryAccess } from './pull-image.ts';
+
+/**
+ * Reads manifest and config of an image for this platform, verified; nothing is stored.
+ * @throws AtomicError of the transport and of the engine
+ */
+export async function readRemoteImage(
+  app: App,
+  reference: ImageReference,
+  access: RegistryAccess,
+): Promise<ResolvedImage> {
+  const { source } = await openSource(reference, openOptions(app, access));
+  try {
+    const platform = platformOf(app);
+    const expected = reference.transport === 'docker' ? reference.image.digest : undefined;
+    return await readImage(source, await resolveManifest(source, platform, expected), platform);
+  } finally {
+    await source.close();
+  }
+}

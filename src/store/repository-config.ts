@@ -1,0 +1,25 @@
+/** The file `config` of a repo: ostree.repo-config(5). */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemCodeOf } from '../errors.ts';
+
+/** Its text; empty where there is none. */
+export async function readRepositoryConfig(repository: string): Promise<string> {
+  return readFile(join(repository, 'config'), 'utf8').catch((error: unknown) => {
+    if (systemCodeOf(error) === 'ENOENT') return '';
+    throw error;
+  });
+}
+
+/** The keys of the section [core]; of one that comes twice the last counts, as for GLib. */
+export function parseCore(config: string): Map<string, string> {
+  const keys = new Map<string, string>();
+  let section = '';
+  for (const line of config.split('\n').map((text) => text.trim())) {
+    const header = /^\[(.*)\]$/.exec(line)?.[1];
+    const [, key, value] = /^([^#=\s]+)\s*=\s*(.*)$/.exec(line) ?? [];
+    if (header !== undefined) section = header;
+    else if (section === 'core' && key !== undefined) keys.set(key, value ?? '');
+  }
+  return keys;
+}
