@@ -32,7 +32,12 @@ const IMAGE = imageOf([
       content: 'ping',
       mode: 0o755,
       // cap_net_raw+ep: version 2, effective.
-      xattrs: { 'security.capability': Buffer.from('0100000200200000000000000000000000000000', 'hex') },
+      // Several: in another order than they are sorted in, ostree would not know the file again.
+      xattrs: {
+        'security.capability': Buffer.from('0100000200200000000000000000000000000000', 'hex'),
+        'user.note': 'n',
+        'user.other': 'o',
+      },
     },
     { path: 'lib', type: 'symlink', target: 'usr/lib' },
     { path: 'etc/empty', content: '' },

@@ -31,7 +31,7 @@ const OPAQUE = '.wh..wh..opq';
  *
  * Left out: device nodes, FIFOs (ostree has no object for them), whiteouts that name nothing, hard links to a file of
  * a lower layer (recorded, made at checkout). Rewritten: names that are not clean, links in chains (all go to the
- * first file), types and sizes that readers of tar do not agree on.
+ * first file), types and sizes that readers of tar do not agree on, xattrs in an order that ostree does not keep.
  * @throws AtomicError `layer-invalid`, `unsupported`, `limit-exceeded`
  * @see image-spec layer.md; Go's archive/tar, which wrote most layers there are
  */
@@ -104,7 +104,7 @@ function rewriteHole(
     (record) => isKnownPax(record) && !/^(?:path|size|GNU\.sparse\..*)$/.test(record[0]),
   );
   const records: PaxRecords = [
-    ...kept,
+    ...orderXattrs(kept),
     ['path', path],
     ['GNU.sparse.size', String(size)],
     ['GNU.sparse.numblocks', '1'],
@@ -158,7 +158,7 @@ function leaveOut(bodyBytes: number): EntryVerdict {
 }
 
 function hasXattrs(pax: ReadonlyMap<string, string>): boolean {
-  return [...pax.keys()].some((key) => key.startsWith('SCHILY.xattr.'));
+  return [...pax].some(isXattr);
 }
 
 function normaliseSymlink(
@@ -220,7 +220,7 @@ function passOrRewrite(entry: Entry, path: string, givenPath: string, wanted: Wa
   );
   const sparseName = header.type === '0' && (extensions.pax ?? []).some(([key]) => key === 'GNU.sparse.name');
   const records: [string, string][] = [
-    ...kept
+    ...orderXattrs(kept)
       .filter(([key]) => bodyBytes > 0 || key !== 'size')
       .map(([key, value]): [string, string] => [key, value]),
     ['path', path === '' ? './' : path],
@@ -246,8 +246,28 @@ function readsTheSame(
     (wanted.hardLink === undefined ||
       [wanted.hardLink, `./${wanted.hardLink}`].includes(entryLink(header, extensions))) &&
     (wanted.symlink === undefined || wanted.symlink === entryLink(header, extensions)) &&
-    (pax === undefined || (longPath === undefined && longLink === undefined && pax.every(isKnownPax)))
+    (pax === undefined ||
+      (longPath === undefined && longLink === undefined && pax.every(isKnownPax) && areXattrsOrdered(pax)))
   );
+}
+
+/**
+ * libarchive hands xattrs to ostree last one first, and ostree names the file by them in that order, but reads them sorted
+ * from then on: its own fsck takes such a file for damaged unless the last record is the first name.
+ */
+function orderXattrs(records: PaxRecords): PaxRecords {
+  const others = records.filter((record) => !isXattr(record));
+  const xattrs = [...new Map(records.filter(isXattr))];
+  return [...others, ...xattrs.sort(([a], [b]) => (a < b ? 1 : -1))];
+}
+
+function areXattrsOrdered(records: PaxRecords): boolean {
+  const names = records.filter(isXattr).map(([key]) => key);
+  return names.every((name, i) => i === 0 || name < (names[i - 1] ?? ''));
+}
+
+function isXattr([key]: PaxRecords[number]): boolean {
+  return key.startsWith('SCHILY.xattr.');
 }
 
 function entryLink(header: TarHeader, extensions: EntryExtensions): string {

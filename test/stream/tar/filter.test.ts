@@ -500,6 +500,27 @@ describe('extended headers', () => {
     expect(entry?.pax).toEqual({ 'SCHILY.xattr.user.a': 'b', path: 'x' });
   });
 
+  test('several xattrs come last name first, as ostree has to read them, and each once', async () => {
+    const value = (name: string): [string, string] => [name, `of ${name}`];
+    const names = ['user.b', 'user.a', 'security.x'];
+    const ordered: TarEntry[] = [{ path: 'x', xattrs: Object.fromEntries(names.map(value)) }];
+    expect((await filter(ordered)).output.equals(writeTar(ordered))).toBe(true);
+    const [entry] = await read([
+      {
+        path: 'x',
+        xattrs: Object.fromEntries([...names].reverse().map(value)),
+        pax: { 'SCHILY.xattr.user.b': 'other', mtime: '1' },
+      },
+    ]);
+    expect(Object.entries(entry?.pax ?? {})).toEqual([
+      ['mtime', '1'],
+      ['SCHILY.xattr.user.b', 'other'],
+      ['SCHILY.xattr.user.a', 'of user.a'],
+      ['SCHILY.xattr.security.x', 'of security.x'],
+      ['path', 'x'],
+    ]);
+  });
+
   test('an empty xattr stays', async () => {
     const tar = writeTar([{ path: 'x', xattrs: { 'user.empty': '' } }]);
     expect((await filterTar(tar)).output).toEqual(tar);
