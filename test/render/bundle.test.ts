@@ -82,6 +82,33 @@ WantedBy=multi-user.target
     expect(rendered.warnings).toHaveLength(3);
   });
 
+  it.each(['/usr/sbin/runc', '/usr/bin/crun'])(
+    'has units of all kinds run by %s: an image’s, the one for a configuration, the one for none',
+    async (runtime) => {
+      const values = valuesContext({ runtime });
+      const lines = async (fixture?: string): Promise<string[]> => {
+        const rendered =
+          fixture === undefined
+            ? renderDeployment(deploymentInput({ values }))
+            : await renderFixture(fixture, { values });
+        expect(rendered.values).toMatchObject({ RUNTIME: runtime });
+        const unit = fileOf(rendered, 'x.service') ?? '';
+        return unit.split('\n').filter((line) => /^Exec\w+=./.test(line));
+      };
+      const detached = [
+        `ExecStart=${runtime}  --systemd-cgroup run -d --pid-file /run/container-x.pid 'x'`,
+        `ExecStopPost=${runtime} delete 'x'`,
+      ];
+      expect(await lines('old-spec')).toEqual(detached);
+      expect(await lines('list-of-capabilities')).toEqual(detached);
+      expect(await lines()).toEqual([
+        `ExecStart=${runtime} --systemd-cgroup run 'x'`,
+        `ExecStopPost=-${runtime} delete --force 'x'`,
+      ]);
+      expect(await lines('engine')).toContain(`ExecStop=${runtime} --systemd-cgroup kill 'x'`);
+    },
+  );
+
   it('stays attached with a runtime that cannot detach', async () => {
     const runtimeFeatures = { systemdCgroup: false, pidFile: false };
     const values = valuesContext({ runtime: '/bin/rt', runtimeFeatures });
