@@ -15,7 +15,7 @@ import { pipeline } from 'node:stream/promises';
 import { AtomicError, systemCodeOf } from '../errors.ts';
 import { makeFolder } from '../make-folder.ts';
 import { fileError } from './files/file-error.ts';
-import { installFile, missingParents } from './files/install.ts';
+import { describeFile, installFile, missingParents, reproduceFile } from './files/install.ts';
 import { createJournal } from './files/journal-file.ts';
 import { removeEntry, removeTree } from './files/remove.ts';
 import { createFile, createSymlink, linkFile, syncDirectory, writeFileAtomic } from './files/replace.ts';
@@ -46,6 +46,8 @@ export function createFiles(exec: Exec, selinux: Selinux = createSelinux(exec)):
     realpath: (path) => telling(`find ${path}`, () => realpath(path)),
     checksum,
     makeDirectory: (path, mode = 0o755) => telling(`create the folder ${path}`, () => makeFolder(path, mode)),
+    describe: describeFile,
+    reproduce: reproduceFile,
     missingParents,
     install: (file, temporary) => installFile(file, temporary, selinux),
     createJournal,

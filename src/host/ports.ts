@@ -184,6 +184,16 @@ export interface HostFiles {
    * @throws AtomicError `file-exists`; `host-file` when a folder above it is a link that neither root nor we own.
    */
   install(file: HostFile, temporary: string): Promise<void>;
+  /**
+   * What stands at a path, told as an image's file; the path itself is its source. Undefined when nothing does.
+   * @throws AtomicError `host-file` for a device, a pipe or a socket
+   */
+  describe(path: string): Promise<HostFile | undefined>;
+  /**
+   * Makes what `install` would make at another path, below a folder of ours where nobody looks yet: no label is given,
+   * nothing is synced. @throws AtomicError `file-exists`
+   */
+  reproduce(file: HostFile, path: string): Promise<void>;
   /** The folders above a path that are not there, outermost first. */
   missingParents(path: string): Promise<string[]>;
   /** @throws AtomicError `file-exists` */

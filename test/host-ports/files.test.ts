@@ -288,7 +288,7 @@ describe('install', () => {
     },
   );
 
-  it('goes through links of root and not through those of others', async () => {
+  it('goes through links that stay in their folder, and not through those of others', async () => {
     await mkdir(at('real'));
     await symlink('real', at('link'));
     await files.install(file('link/f'), at('link/.new'));
@@ -299,6 +299,83 @@ describe('install', () => {
       `Cannot create ${at('link/g')}: ${at('link')} is a symbolic link that belongs to user 1234`,
     );
     expect(await readdir(at('real'))).toEqual(['.new', 'f']);
+  });
+
+  it.each([
+    ['leads out of its folder', () => at('elsewhere'), 'that leads out of its folder, to '],
+    ['leads out by way of another', () => 'hop', 'that leads out of its folder, to '],
+    ['leads nowhere', () => 'nothing', 'that leads nowhere'],
+    ['leads up', () => '..', 'that leads out of its folder, to '],
+  ])('does not follow a link that %s', async (_, target, found) => {
+    await mkdir(at('elsewhere'));
+    await mkdir(at('named'));
+    await symlink(at('elsewhere'), at('named/hop'));
+    await symlink(target(), at('named/link'));
+    await expect(files.install(file('named/link/deep/f'), at('named/link/deep/.new'))).rejects.toThrow(
+      `${at('named/link')} is a symbolic link ${found}`,
+    );
+    expect(await readdir(at('elsewhere'))).toEqual([]);
+    expect((await readdir(at('named'))).sort()).toEqual(['hop', 'link']);
+  });
+});
+
+describe('what stands at a path', () => {
+  it('is told as an image’s file, links not followed', async () => {
+    await writeFile(at('f'), 'x');
+    await chmod(at('f'), 0o4711);
+    await mkdir(at('d'), 0o750);
+    await symlink('/no/where', at('l'));
+    const own = { uid: process.getuid?.(), gid: process.getgid?.(), link: false };
+    expect(await files.describe(at('f'))).toEqual({
+      ...own,
+      path: at('f'),
+      kind: 'file',
+      mode: 0o4711,
+      source: at('f'),
+    });
+    expect(await files.describe(at('d'))).toEqual({ ...own, path: at('d'), kind: 'directory', mode: 0o750 });
+    expect(await files.describe(at('l'))).toMatchObject({ kind: 'symlink', target: '/no/where' });
+    expect(await files.describe(at('none'))).toBeUndefined();
+    expect(await files.describe(at('f/below'))).toBeUndefined();
+    await expect(files.describe('/dev/null')).rejects.toMatchObject({ code: 'host-file' });
+  });
+});
+
+describe('reproduce', () => {
+  it('makes the same at another path, by a hard link or by a copy', async () => {
+    await writeFile(at('f'), 'x');
+    await chmod(at('f'), 0o4711);
+    await symlink('/no/where', at('l'));
+    await mkdir(at('d'));
+    await chmod(at('d'), 0o1777);
+    for (const name of ['f', 'l', 'd']) {
+      const found = await files.describe(at(name));
+      if (found === undefined) throw new Error(name);
+      await files.reproduce({ ...found, link: true }, at(`linked/deep/${name}`));
+      await files.reproduce(found, at(`copied/${name}`));
+      for (const copy of [`linked/deep/${name}`, `copied/${name}`]) {
+        const { path: _path, source: _source, ...what } = (await files.describe(at(copy))) ?? {};
+        expect({ ...found, ...what }).toEqual(found);
+      }
+    }
+    expect(await files.isSame(at('f'), at('linked/deep/f'))).toBe(true);
+    expect(await files.isSame(at('f'), at('copied/f'))).toBe(false);
+    expect(await readFile(at('copied/f'), 'utf8')).toBe('x');
+  });
+
+  it('writes content that is given, and nothing over what is there', async () => {
+    const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+    const file: HostFile = {
+      path: '/x',
+      kind: 'file',
+      mode: 0o600,
+      ...owner,
+      content: 'content',
+      link: false,
+    };
+    await files.reproduce(file, at('kept/f'));
+    expect(await readFile(at('kept/f'), 'utf8')).toBe('content');
+    await expect(files.reproduce(file, at('kept/f'))).rejects.toMatchObject({ code: 'file-exists' });
   });
 });
 

@@ -8,12 +8,15 @@ import {
   lstat,
   mkdir,
   open,
+  readlink,
+  realpath,
   rm,
   stat,
   symlink,
 } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { AtomicError, systemCodeOf } from '../../errors.ts';
+import { makeFolder } from '../../make-folder.ts';
 import type { HostFile, Selinux } from '../ports.ts';
 import { fileError } from './file-error.ts';
 import { alreadyExists, syncDirectory } from './replace.ts';
@@ -50,6 +53,36 @@ export async function installFile(file: HostFile, temporary: string, selinux: Se
   await syncDirectory(dirname(file.path));
 }
 
+/** What stands at a path, as an image's file; the path is its source. */
+export async function describeFile(path: string): Promise<HostFile | undefined> {
+  const stats = await lstatOrAbsent(path);
+  if (stats === undefined) return undefined;
+  const common = { path, mode: stats.mode & 0o7777, uid: stats.uid, gid: stats.gid, link: false };
+  if (stats.isFile()) return { ...common, kind: 'file', source: path };
+  if (stats.isDirectory()) return { ...common, kind: 'directory' };
+  if (stats.isSymbolicLink()) return { ...common, kind: 'symlink', target: await readlink(path) };
+  throw new AtomicError('host-file', `${path} is neither file, folder nor symbolic link`);
+}
+
+/** Makes the same at another path, whose folders are ours; a hard link where that will do. */
+export async function reproduceFile(file: HostFile, path: string): Promise<void> {
+  try {
+    await makeFolder(dirname(path), 0o755);
+    if (file.kind === 'directory') {
+      await makeFolder(path, 0o755);
+      await own(file, path);
+    } else if (file.kind === 'symlink') {
+      await symlink(file.target ?? '', path);
+      await lchown(path, file.uid, file.gid);
+    } else if (file.source === undefined || !file.link || !(await linkInPlace(file.source, path))) {
+      await writeBytes(file, path, false);
+    }
+  } catch (error) {
+    if (systemCodeOf(error) === 'EEXIST') throw alreadyExists(path, error);
+    throw fileError(error, `create ${path}`);
+  }
+}
+
 /** A rival that makes the same folder is as good. */
 async function makeParent(folder: string): Promise<void> {
   try {
@@ -60,7 +93,7 @@ async function makeParent(folder: string): Promise<void> {
   await syncDirectory(dirname(folder));
 }
 
-async function makeFolder(file: HostFile): Promise<void> {
+async function makeOwnedFolder(file: HostFile): Promise<void> {
   await mkdir(file.path, 0o700);
   await own(file, file.path);
   await syncDirectory(file.path);
@@ -69,7 +102,7 @@ async function makeFolder(file: HostFile): Promise<void> {
 /** Whether it was made by a hard link to its source. */
 async function create(file: HostFile, temporary: string, selinux: Selinux): Promise<boolean> {
   if (file.kind === 'directory') {
-    await makeFolder(file);
+    await makeOwnedFolder(file);
     return false;
   }
   await rm(temporary, { force: true });
@@ -88,7 +121,7 @@ async function make(file: HostFile, temporary: string, selinux: Selinux): Promis
   const mayLink = source !== undefined && file.link && (await selinux.hasLabelFor(source, file.path));
   // A link shares owner, mode and label with the checkout's file.
   if (mayLink && (await linkInPlace(source, temporary))) return true;
-  await writeBytes(file, temporary);
+  await writeBytes(file, temporary, true);
   return false;
 }
 
@@ -102,16 +135,15 @@ async function linkInPlace(source: string, path: string): Promise<boolean> {
   }
 }
 
-async function writeBytes(file: HostFile, temporary: string): Promise<void> {
+async function writeBytes(file: HostFile, temporary: string, sync: boolean): Promise<void> {
   if (file.source !== undefined) {
     await copyFile(file.source, temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
   }
-  // 'a': copyFile has made it, or it is new.
-  const handle = await open(temporary, 'a', 0o600);
+  const handle = await open(temporary, file.source === undefined ? 'ax' : 'a', 0o600);
   try {
     if (file.source === undefined) await handle.writeFile(file.content ?? '');
     await own(file, temporary);
-    await handle.sync();
+    if (sync) await handle.sync();
   } finally {
     await handle.close();
   }
@@ -123,20 +155,35 @@ async function own({ uid, gid, mode }: HostFile, path: string): Promise<void> {
   await chmod(path, mode);
 }
 
+/** Links of the operating system's own that leave their folder: of systemd's hosts, and of those booted from ostree. */
+const SYSTEM_LINKS: ReadonlySet<string> = new Set(['/usr/local', '/usr/tmp', '/var/lock', '/var/run']);
+
 /**
- * /lib and /var/run are links on most hosts, and root's. A link of another user (in /tmp, in a home) could lead
- * anywhere by the time that we write.
+ * /lib and /etc/init.d are links on some hosts, root's, and lead to a place beside them. Any other link above a path
+ * would put an image's file elsewhere than it is named; one of another user (in /tmp, in a home) could lead anywhere by
+ * the time that we write.
  */
 async function checkParents(path: string): Promise<void> {
   for (let at = dirname(path); at !== '/'; at = dirname(at)) {
     const stats = await lstatOrAbsent(at);
-    if (stats?.isSymbolicLink() !== true || stats.uid === 0 || stats.uid === process.getuid?.()) continue;
-    throw new AtomicError(
-      'host-file',
-      `Cannot create ${path}: ${at} is a symbolic link that belongs to user ${stats.uid}`,
-      { hint: 'Remove the link, or put a folder in its place.' },
-    );
+    if (stats?.isSymbolicLink() !== true) continue;
+    const isOwn = stats.uid === 0 || stats.uid === process.getuid?.();
+    const found = isOwn ? await leadsOut(at) : `that belongs to user ${stats.uid}`;
+    if (found === undefined) continue;
+    throw new AtomicError('host-file', `Cannot create ${path}: ${at} is a symbolic link ${found}`, {
+      hint: 'Remove the link, or put a folder or a bind mount in its place.',
+    });
   }
+}
+
+/** Where a link leads, in words, if not to a place inside of its own folder. */
+async function leadsOut(link: string): Promise<string | undefined> {
+  if (SYSTEM_LINKS.has(link)) return undefined;
+  const folder = await realpath(dirname(link));
+  const target = await realpath(link).catch(() => undefined);
+  if (target === undefined) return 'that leads nowhere';
+  const isInside = folder === '/' || target.startsWith(`${folder}/`);
+  return isInside ? undefined : `that leads out of its folder, to ${target}`;
 }
 
 async function lstatOrAbsent(path: string) {
