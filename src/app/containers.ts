@@ -5,6 +5,7 @@ import { parseInfo, type ContainerInfo } from '../container/info.ts';
 import { parseContainerName, type ContainerName } from '../container/name.ts';
 import { OWN_JSON_BYTES } from '../limits.ts';
 import type { App } from './context.ts';
+import { refusePreinstalled } from './preinstalled.ts';
 import { deploymentPath, linkPath, otherSlot, type Slot } from './layout.ts';
 
 export interface Deployment {
@@ -30,10 +31,15 @@ export async function findContainer(app: App, name: ContainerName): Promise<Cont
   return current === undefined ? undefined : { name, current };
 }
 
-/** @throws AtomicError `container-not-found` */
-export async function getContainer(app: App, name: ContainerName): Promise<Container> {
+/**
+ * The container that is to be changed.
+ * @param what for the refusal of one that is the operating system's: `update`
+ * @throws AtomicError `container-not-found`, `container-preinstalled`
+ */
+export async function getContainer(app: App, name: ContainerName, what = 'change'): Promise<Container> {
   const container = await findContainer(app, name);
   if (container !== undefined) return container;
+  await refusePreinstalled(app, what, name);
   throw new AtomicError('container-not-found', `System container '${name}' is not installed`, {
     hint: 'atomic-ts containers list --all shows those that are.',
   });

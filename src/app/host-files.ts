@@ -1,11 +1,9 @@
 /** The host files of deployments: what container/host-files.ts plans, with this host looked at. */
 import { isUtf8 } from 'node:buffer';
-import { join, posix } from 'node:path';
-import { AtomicError } from '../errors.ts';
-import { readExports, type Exports } from '../container/exports.ts';
+import { posix } from 'node:path';
+import type { Exports } from '../container/exports.ts';
 import { planHostFileRemoval, planHostFiles, type PlannedHostFile } from '../container/host-files.ts';
 import type { ContainerInfo } from '../container/info.ts';
-import type { HostFile } from '../host/ports.ts';
 import { substitute } from '../render/substitute.ts';
 import type { App } from './context.ts';
 import type { Deployment } from './containers.ts';
@@ -25,7 +23,7 @@ export interface HostFileRemoval {
 }
 
 export interface PlannedHostFiles {
-  readonly create: readonly HostFile[];
+  readonly create: readonly PlannedHostFile[];
   /** Those that belong to the deployment, with what `info` keeps of each. */
   readonly owned: readonly { readonly path: string; readonly checksum: string }[];
   /** Those of the deployment before that go. */
@@ -41,24 +39,42 @@ interface StagedTree {
   readonly exports: Exports;
   readonly values: ContainerInfo['values'];
   readonly previous: Deployment | undefined;
+  /** Whether it is the previous deployment that is made a second time: all that it has is its own, and nothing else. */
+  readonly again: boolean;
 }
 
 /** @throws AtomicError of the planning: see container/host-files.ts */
 export async function planHostFilesOf(app: App, tree: StagedTree): Promise<PlannedHostFiles> {
-  const { previous, rootfs, place } = tree;
-  const removal =
-    previous === undefined ? { paths: [], messages: [] } : await hostFilesToRemove(app, previous.info);
+  const { previous, rootfs, place, again } = tree;
+  const removal = await removalOf(app, tree);
   const plan = await planTree(app, tree, removal.paths);
-  const skipped = plan.skipped.map(({ path }) => `File ${path} already exists`);
+  const files = again && previous !== undefined ? plan.files.filter(ownedBy(previous.info)) : plan.files;
   const preview: PreviewFile[] = [];
-  for (const file of plan.files) preview.push(...(await previewFile(app, file, rootfs, place)));
+  for (const file of files) preview.push(...(await previewFile(app, file, rootfs, place)));
   return {
-    create: plan.files,
-    owned: plan.files.map(({ path, checksum }) => ({ path, checksum })),
+    create: files,
+    owned: files.map(({ path, checksum }) => ({ path, checksum })),
     remove: removal.paths,
-    messages: [...removal.messages, ...skipped],
+    messages: [...removal.messages, ...plan.skipped.map(({ path }) => tellTaken(path))],
     preview,
   };
+}
+
+/** In atomic's words: the host has such a file already. */
+export function tellTaken(path: string): string {
+  return `File ${path} already exists`;
+}
+
+/** Whether a file is one of a deployment's record. */
+export function ownedBy({ installedFiles }: ContainerInfo): (file: { readonly path: string }) => boolean {
+  const owned = new Set(installedFiles.map((path) => posix.normalize(path)));
+  return ({ path }) => owned.has(path);
+}
+
+async function removalOf(app: App, { previous, again }: StagedTree): Promise<HostFileRemoval> {
+  if (previous === undefined) return { paths: [], messages: [] };
+  if (!again) return hostFilesToRemove(app, previous.info);
+  return { paths: previous.info.installedFiles.map((path) => posix.normalize(path)), messages: [] };
 }
 
 /** Which of a deployment's host files go with it: those that nobody has changed. Folders stay, as with atomic. */
@@ -76,45 +92,10 @@ export async function hostFilesToRemove(app: App, info: ContainerInfo): Promise<
   return { paths, messages: keep.map(({ message }) => message) };
 }
 
-/**
- * The host files of a deployment that is there already, made from its own tree and values: what they were.
- * @throws AtomicError `unsupported` when its tree is gone (host files alone) but it had such files
- */
-export async function hostFilesOfDeployment(
+/** The whole of a tree's host files; `leaving` are paths that what stands there now is to leave. */
+export function planTree(
   app: App,
-  { path, info }: Deployment,
-  removal: HostFileRemoval,
-): Promise<readonly HostFile[]> {
-  if (info.installedFiles.length === 0) return [];
-  const rootfs = join(path, 'rootfs');
-  if (!(await app.files.isDirectory(rootfs))) {
-    throw new AtomicError('unsupported', `The deployment ${path} has no tree to take its host files from`, {
-      hint: 'Install the earlier image again under this name instead.',
-    });
-  }
-  return hostFilesOfTree(app, { rootfs, place: rootfs }, info, removal.paths);
-}
-
-/**
- * The host files of a deployment, made from a tree of its image and its values.
- * @param place where the tree will stand when they are made
- * @param leaving paths that what stands there now is to leave
- */
-export async function hostFilesOfTree(
-  app: App,
-  { rootfs, place }: { readonly rootfs: string; readonly place: string },
-  info: ContainerInfo,
-  leaving: readonly string[],
-): Promise<readonly HostFile[]> {
-  const exports = await readExports(rootfs);
-  const tree = { rootfs, place, exports, values: info.values, previous: undefined };
-  const owned = new Set(info.installedFiles.map((path) => posix.normalize(path)));
-  return (await planTree(app, tree, leaving)).files.filter((file) => owned.has(file.path));
-}
-
-function planTree(
-  app: App,
-  { rootfs, place, exports, values }: StagedTree,
+  { rootfs, place, exports, values }: Pick<StagedTree, 'rootfs' | 'place' | 'exports' | 'values'>,
   leaving: readonly string[],
 ): ReturnType<typeof planHostFiles> {
   return planHostFiles({

@@ -3,7 +3,7 @@ import { AtomicError } from '../errors.ts';
 import type { ContainerName } from '../container/name.ts';
 import { listContainers, readOtherDeployment } from './containers.ts';
 import type { App } from './context.ts';
-import { listPreinstalled } from './list-containers.ts';
+import { listPreinstalled } from './preinstalled.ts';
 
 /** Containers by the id (hex of the digest) of an image, those that a rollback would take to it included. */
 export async function readImageUse(app: App): Promise<ReadonlyMap<string, ReadonlySet<ContainerName>>> {

@@ -5,7 +5,7 @@ import type { StoredImage } from '../store/image-store.ts';
 import { findContainer, getContainer, type Container, type Deployment } from './containers.ts';
 import type { App } from './context.ts';
 import { findImage } from './drift/judge-rootfs.ts';
-import { listPreinstalled } from './list-containers.ts';
+import { listPreinstalled } from './preinstalled.ts';
 import { findStoredImage, notStored } from './stored-image.ts';
 
 export interface InspectedContainer {

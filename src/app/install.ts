@@ -9,6 +9,8 @@ import { findContainer, findDeployments, requirePlace } from './containers.ts';
 import { checkStagedUnit } from './check-unit.ts';
 import { planInstall, type HostSide } from './plan-change.ts';
 import { findOrPull, holdImage, readReference, type HeldImage, type RegistryAccess } from './pull-image.ts';
+import { findPreinstalled } from './preinstalled.ts';
+import { findRemoteRootfs, refuseTenants, tellRemote, withTreeHeld } from './remote-rootfs.ts';
 import { runOnce } from './run-once.ts';
 import { stageDeployment, type StagedDeployment } from './stage-deployment.ts';
 import { deploymentPath } from './layout.ts';
@@ -18,6 +20,8 @@ export interface InstallRequest {
   readonly name: string | undefined;
   readonly set: Readonly<Record<string, string>>;
   readonly runtime: string | undefined;
+  /** Where its root file system is, instead of in its own deployment. */
+  readonly rootfs: string | undefined;
   readonly start: boolean;
   readonly settleMs: number;
   /** The check that its service has to pass; undefined: the image's, if it has one. */
@@ -82,33 +86,52 @@ async function install(
   findImage: () => Promise<HeldImage>,
 ): Promise<InstallOutcome> {
   return withContainerLock(app, name, async () => {
-    if ((await findContainer(app, name)) !== undefined) return { kind: 'present', name };
+    if (await isPresent(app, name)) return { kind: 'present', name };
     await requireFreePlaces(app, name);
-    const { staged, once } = await stage(app, request, runtime, name, await findImage());
-    try {
-      if (!request.dryRun && once) {
-        return { kind: 'ran-once', name, exitCode: await runOnce(app, staged, runtime) };
+    const { rootfs } = request;
+    const remote = rootfs === undefined ? undefined : await findRemoteRootfs(app, name, rootfs);
+    return withTreeHeld(app, remote, async () => {
+      const { staged, once } = await stage(app, request, runtime, { name, remote }, await findImage());
+      try {
+        if (!request.dryRun && once) {
+          return { kind: 'ran-once', name, exitCode: await runOnce(app, staged, runtime) };
+        }
+        return await placeStaged(app, staged, request);
+      } finally {
+        await staged.discard();
       }
-      return await placeStaged(app, staged, request);
-    } finally {
-      await staged.discard();
-    }
+    });
   });
+}
+
+/** One that the operating system brings counts: its unit has that name. */
+async function isPresent(app: App, name: ContainerName): Promise<boolean> {
+  return (await findContainer(app, name)) !== undefined || (await findPreinstalled(app, name)) !== undefined;
 }
 
 async function stage(
   app: App,
   { set, health, start }: InstallRequest,
   runtime: Runtime,
-  name: ContainerName,
+  { name, remote }: { readonly name: ContainerName; readonly remote: string | undefined },
   { image, release }: HeldImage,
 ): Promise<{ staged: StagedDeployment; once: boolean }> {
   try {
+    if (remote !== undefined) await tellRemote(app, remote);
     app.report({ event: 'step', text: `Extracting to ${deploymentPath(app, name, 0)}` });
     const once = await isRunOnce(app, image);
     const wanted = { enabled: true, started: start };
-    const request = { name, slot: 0, image, runtime, set, health, previous: undefined, wanted } as const;
-    const staged = await stageDeployment(app, request);
+    const staged = await stageDeployment(app, {
+      name,
+      slot: 0,
+      image,
+      runtime,
+      set,
+      health,
+      previous: undefined,
+      wanted,
+      remote,
+    });
     return { staged, once };
   } finally {
     await release();
@@ -127,6 +150,7 @@ async function placeStaged(
   const stale = await findDeployments(app, name);
   // Of a container that was not uninstalled by us.
   if (await app.files.exists(places.failed)) stale.push(places.failed);
+  await refuseTenants(app, `install ${name}, and remove what is left of an earlier one`, stale);
   const { runtime, healthCheck: check } = staged.info;
   const options = { staged: stagedAt, stale, start, settling: { settleMs, runtime, check } };
   const steps = planInstall(places, hostSideOf(staged), options);
@@ -152,7 +176,6 @@ export function hostSideOf(staged: StagedDeployment): HostSide {
     unit: staged.unit?.content,
     tmpfiles: staged.tmpfiles?.content,
     hostFiles: staged.hostFiles.create,
-    dropRootfs: !staged.hasService,
   };
 }
 

@@ -1,7 +1,6 @@
 /** The containers of this host with the state of their services: what `containers list` shows. */
 import { join } from 'node:path';
-import { parseInfo, type ContainerInfo } from '../container/info.ts';
-import { parseContainerName, type ContainerName } from '../container/name.ts';
+import type { ContainerName } from '../container/name.ts';
 import { AtomicError, isAtomicError, messageOf } from '../errors.ts';
 import { isRecord, parseJson } from '../image/json.ts';
 import { OWN_JSON_BYTES } from '../limits.ts';
@@ -12,6 +11,7 @@ import type { App } from './context.ts';
 import { listFailed, readFailed, type FailedUpdate } from './failed-update.ts';
 import { matchesFilters, parseFilters } from './list-filter.ts';
 import { formatLocalTime } from './local-time.ts';
+import { listPreinstalled, type InstalledContainer } from './preinstalled.ts';
 
 export type ContainerState = 'running' | 'failed' | 'inactive' | 'no service';
 
@@ -37,13 +37,6 @@ export interface ContainerListOptions {
   readonly all: boolean;
   /** `KEY=VALUE` each. */
   readonly filters: readonly string[];
-}
-
-/** A container of the checkouts or of the operating system, by the deployment in use. */
-export interface InstalledContainer {
-  readonly name: ContainerName;
-  readonly path: string;
-  readonly info: ContainerInfo;
 }
 
 const FILTER_FIELDS = {
@@ -99,24 +92,6 @@ async function listInstalled(app: App): Promise<InstalledContainer[]> {
     ...containers.map(({ name, current }) => ({ name, path: current.path, info: current.info })),
     ...(await listPreinstalled(app)).filter(({ name }) => !taken.has(name)),
   ].sort((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-/** The containers that the operating system brings; one whose info cannot be read is told of and left out. */
-export async function listPreinstalled(app: App): Promise<InstalledContainer[]> {
-  const found: InstalledContainer[] = [];
-  for (const entry of await app.files.list(app.paths.preinstalled)) {
-    const path = join(app.paths.preinstalled, entry);
-    const file = join(path, 'info');
-    try {
-      const text = await app.files.readIfExists(file, OWN_JSON_BYTES);
-      if (text === undefined) continue;
-      found.push({ name: parseContainerName(entry), path, info: parseInfo(text.toString('utf8'), file) });
-    } catch (error) {
-      if (!(error instanceof AtomicError)) throw error;
-      app.report({ event: 'warning', text: error.message });
-    }
-  }
-  return found;
 }
 
 async function askSystemd(app: App): Promise<ReadonlyMap<string, UnitState>> {

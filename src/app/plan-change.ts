@@ -1,5 +1,5 @@
 /** The steps of each change of a container: pure, from what was staged and what is there. */
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import type { ContainerName } from '../container/name.ts';
 import type { HostFile } from '../host/ports.ts';
 import type { HealthCheck } from '../image/health-check.ts';
@@ -25,8 +25,6 @@ export interface HostSide {
   readonly unit: string | undefined;
   readonly tmpfiles: string | undefined;
   readonly hostFiles: readonly HostFile[];
-  /** Whether the image's tree is only there for its host files. */
-  readonly dropRootfs: boolean;
 }
 
 /** What is on the host before a change. */
@@ -99,26 +97,29 @@ function removeContainer(name: ContainerName, ours: boolean, runtime: string | u
   return runtime === undefined ? [] : [{ kind: 'remove-container', runtime, container: name, ours }];
 }
 
+export interface SwitchOptions {
+  readonly staged: string | undefined;
+  readonly settling: Settling;
+  readonly goal: Goal;
+  /** Whether its service is to be started even where none runs now. */
+  readonly starts?: boolean;
+}
+
 /**
  * From one deployment to another: an update, whose new deployment is staged, or a rollback, whose is there.
  * The service is down from its stop to its start and no longer; what was stopped before stays so.
  */
-export function planSwitch(
-  places: Places,
-  present: Present,
-  next: HostSide,
-  options: { readonly staged: string | undefined; readonly settling: Settling; readonly goal: Goal },
-): Step[] {
+export function planSwitch(places: Places, present: Present, next: HostSide, options: SwitchOptions): Step[] {
   const { name } = places;
-  const { staged, settling, goal } = options;
-  const starts = present.active && next.unit !== undefined;
+  const { staged, settling, goal, starts: isToStart = false } = options;
+  const starts = (present.active || isToStart) && next.unit !== undefined;
   return [
     // Undone last: what is kept for a look is there when the service that ran before runs again.
     ...(starts
       ? [{ kind: 'keep-failed', staged, to: places.failed, deployment: next.path, ...goal } as const]
       : []),
     ...dropFailed(places, present),
-    ...(present.active ? [{ kind: 'stop', unit: name } as const] : []),
+    ...stop(places, present, next, settling),
     { kind: 'reload-when-undone' },
     ...(present.hasTmpfiles ? [{ kind: 'remove-tmpfiles', path: places.tmpfiles } as const] : []),
     ...(staged === undefined
@@ -135,6 +136,16 @@ export function planSwitch(
     ...(next.tmpfiles === undefined ? [] : [{ kind: 'create-tmpfiles', path: places.tmpfiles } as const]),
     ...(next.unit !== undefined && !present.hasUnit ? [enable(places)] : []),
     ...(starts ? start(name, true, settling) : []),
+  ];
+}
+
+/** A service that the next deployment has no more is disabled as well, while its unit is there to say how. */
+function stop(places: Places, { active, hasUnit }: Present, next: HostSide, { runtime }: Settling): Step[] {
+  const { name } = places;
+  if (!hasUnit || next.unit !== undefined) return active ? [{ kind: 'stop', unit: name }] : [];
+  return [
+    { kind: 'disable-now', unit: name, folder: dirname(places.unit) },
+    ...removeContainer(name, true, runtime),
   ];
 }
 
@@ -197,7 +208,7 @@ function changeFile(path: string, content: string | undefined, isThere: boolean)
 function changeHostFiles(old: readonly string[], next: HostSide): Step[] {
   const leaving = new Set(old);
   const coming = new Set(next.hostFiles.map(({ path }) => path));
-  const steps: Step[] = [
+  return [
     ...old.filter((path) => !coming.has(path)).map(removeFile),
     ...next.hostFiles.map((file): Step => ({
       kind: 'create-host-file',
@@ -205,10 +216,6 @@ function changeHostFiles(old: readonly string[], next: HostSide): Step[] {
       ...(leaving.has(file.path) ? { aside: besideOld(file.path) } : {}),
     })),
   ];
-  // The tree goes last, and to where it can come back from: its files are what the host's are made of.
-  if (next.dropRootfs)
-    steps.push({ kind: 'set-aside', path: join(next.path, 'rootfs'), to: `${next.path}.rootfs` });
-  return steps;
 }
 
 /** A bundle that is run once where it was staged; what its service would need is there meanwhile. */

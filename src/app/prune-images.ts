@@ -9,6 +9,7 @@ import { carryOut, requireRoot, withContainerLock } from './change.ts';
 import type { App } from './context.ts';
 import { failedFolder, linkPath, trashPath, unitPath } from './layout.ts';
 import { removeRef } from './change-refs.ts';
+import { listTenants } from './remote-rootfs.ts';
 import { withStoreAlone } from './store-lock.ts';
 
 export interface PruneOutcome {
@@ -84,6 +85,12 @@ async function isDeployment(app: App, path: string): Promise<boolean> {
 /** A unit may run what its link no longer leads to. */
 async function isOwnerless(app: App, { name, path }: Dangling): Promise<boolean> {
   if (await app.files.exists(linkPath(app, name))) return false;
+  const [tenant] = await listTenants(app, [path]);
+  if (tenant !== undefined) {
+    const text = `${path} stays: the container ${tenant.name} has its root file system there`;
+    app.report({ event: 'notice', text });
+    return false;
+  }
   const unit = unitPath(app, name);
   if (!(await app.files.exists(unit))) return true;
   app.report({

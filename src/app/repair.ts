@@ -6,6 +6,7 @@ import { requireRoot } from './change.ts';
 import { findContainer } from './containers.ts';
 import type { App } from './context.ts';
 import { stagingFolder, trashFolder } from './layout.ts';
+import { refusePreinstalled } from './preinstalled.ts';
 import { endImports } from './sync-imports.ts';
 import {
   listJournals,
@@ -40,6 +41,7 @@ export async function repair(app: App, only: ContainerName | undefined): Promise
   const found: Findings = { repaired: [], lost: [], removed: [], busy: [], failed: [] };
   const subjects = new Set([...(await listJournals(app)), ...(await listOwnersOfLeftovers(app))]);
   if (only !== undefined && !subjects.has(only) && (await findContainer(app, only)) === undefined) {
+    await refusePreinstalled(app, 'repair', only);
     throw new AtomicError('container-not-found', `System container '${only}' is not installed`, {
       hint: 'atomic-ts containers list --all shows those that are.',
     });

@@ -4,11 +4,14 @@ import type { ContainerName } from '../container/name.ts';
 import { OWN_JSON_BYTES } from '../limits.ts';
 import type { App } from './context.ts';
 import { placesOf, readPresent, requireRoot, withContainerLock } from './change.ts';
-import { findContainer, readOtherDeployment, type Deployment } from './containers.ts';
-import { hostFilesOfDeployment, hostFilesToRemove } from './host-files.ts';
+import { findContainer, readOtherDeployment, type Container, type Deployment } from './containers.ts';
+import { hostFilesToRemove } from './host-files.ts';
+import { openHostFiles } from './host-files-again.ts';
 import { carryOutSwitch } from './failed-update.ts';
 import { deploymentPath } from './layout.ts';
 import { planSwitch } from './plan-change.ts';
+import { refusePreinstalled } from './preinstalled.ts';
+import { requireTree } from './remote-rootfs.ts';
 
 export interface RollbackOutcome {
   readonly name: ContainerName;
@@ -30,6 +33,7 @@ export async function rollBackContainer(
   return withContainerLock(app, name, async () => {
     app.report({ event: 'step', text: `Attempting to roll back system container: ${name}` });
     const container = await findContainer(app, name);
+    if (container === undefined) await refusePreinstalled(app, 'roll back', name);
     const other = container === undefined ? undefined : await readOtherDeployment(app, container);
     if (container === undefined || other === undefined) {
       const place = container === undefined ? 0 : container.current.slot === 0 ? 1 : 0;
@@ -40,28 +44,45 @@ export async function rollBackContainer(
       );
     }
     app.report({ event: 'step', text: `Rolling back container ${name} to the checkout at ${other.path}` });
-    const removal = await hostFilesToRemove(app, container.current.info);
-    for (const text of removal.messages) app.report({ event: 'step', text });
-    const hostFiles = await hostFilesOfDeployment(app, other, removal);
+    await requireTree(app, other.info);
+    return switchBack(app, container, other, settleMs);
+  });
+}
+
+async function switchBack(
+  app: App,
+  { name, current }: Container,
+  other: Deployment,
+  settleMs: number,
+): Promise<RollbackOutcome> {
+  const { path, info } = other;
+  const removal = await hostFilesToRemove(app, current.info);
+  const again = await openHostFiles(app, name, { path, place: path, info });
+  try {
+    const { files: hostFiles, messages } = await again.plan(removal.paths);
+    for (const text of [...removal.messages, ...messages]) app.report({ event: 'step', text });
     const next = {
-      path: other.path,
-      unit: other.info.hasContainerService ? await readOwn(app, other, `${name}.service`) : undefined,
+      path,
+      unit: info.hasContainerService ? await readOwn(app, other, `${name}.service`) : undefined,
       tmpfiles: await readOwn(app, other, `tmpfiles-${name}.conf`),
       hostFiles,
-      dropRootfs: false,
     };
     const present = { ...(await readPresent(app, name)), hostFilesToRemove: removal.paths };
-    const { image, runtime, healthCheck } = other.info;
-    const digest = other.info.manifestDigest ?? other.info.revision;
+    const { image, runtime, healthCheck } = info;
+    const digest = info.manifestDigest ?? info.revision;
     const action = 'rollback';
     const steps = planSwitch(placesOf(app, name), present, next, {
       staged: undefined,
       settling: { settleMs, runtime, check: healthCheck },
       goal: { action, image, digest },
+      // What has host files alone ran nothing in between.
+      starts: !current.info.hasContainerService && info.started === true,
     });
-    await carryOutSwitch(app, { action, container: name, steps }, `The rollback of ${name} to ${other.path}`);
-    return { name, image, digest, deployment: other.path };
-  });
+    await carryOutSwitch(app, { action, container: name, steps }, `The rollback of ${name} to ${path}`);
+    return { name, image, digest, deployment: path };
+  } finally {
+    await again.discard();
+  }
 }
 
 async function readOwn(app: App, { path }: Deployment, file: string): Promise<string | undefined> {

@@ -13,13 +13,16 @@ import { hexOf } from '../image/digest.ts';
 import type { StoredValues } from '../container/stored-values.ts';
 import { OWN_JSON_BYTES } from '../limits.ts';
 import { renderDeployment, type DeploymentFile, type RenderedDeployment } from '../render/bundle.ts';
+import { checkHooks } from '../render/check-hooks.ts';
 import { factPaths } from '../render/runtime-spec.ts';
 import { checkoutLayers } from '../store/checkout.ts';
 import type { StoredImage } from '../store/image-store.ts';
 import type { Runtime } from '../service/oci-runtime.ts';
 import type { App } from './context.ts';
 import type { Deployment } from './containers.ts';
+import { checksumExports } from './remote-rootfs.ts';
 import { planHostFilesOf, type PlannedHostFiles } from './host-files.ts';
+import { keepHostFiles } from './kept-host-files.ts';
 import { deploymentPath, stagingFolder, tmpfilesPath, type Slot } from './layout.ts';
 
 export interface StageRequest {
@@ -34,6 +37,10 @@ export interface StageRequest {
   readonly previous: Deployment | undefined;
   /** What its service is to be, for `info` to keep. */
   readonly wanted: WantedState;
+  /** A root file system elsewhere, without links; undefined: the image's own, checked out. */
+  readonly remote?: string | undefined;
+  /** Whether it is `previous` that is made a second time. */
+  readonly again?: boolean;
 }
 
 /** Whether a service is to be enabled and started; undefined where that is not known. */
@@ -69,23 +76,16 @@ export async function stageDeployment(app: App, request: StageRequest): Promise<
   try {
     await app.files.makeDirectory(stagingFolder(app), 0o700);
     await app.files.makeDirectory(stagedAt, 0o755);
-    const layers = image.manifest.layers.map(({ digest }) => digest);
-    const rootfs = join(stagedAt, 'rootfs');
-    await checkoutLayers(app.exec, app.store.repository, layers, rootfs, { scratch: stagedAt });
-    const exports = await readExports(rootfs);
+    const tree = await openTree(app, request, stagedAt);
+    const exports = await readExports(tree.path);
     if (!exports.present) warnOfDefaults(app, path);
-    const rendered = await render(app, request, path, rootfs, exports);
+    const rendered = await render(app, request, path, tree, exports);
     for (const text of rendered.warnings) app.report({ event: 'warning', text });
-    const { values } = rendered;
-    const place = join(path, 'rootfs');
-    const hostFiles = await planHostFilesOf(app, {
-      rootfs,
-      place,
-      exports,
-      values,
-      previous: request.previous,
-    });
+    const hostFiles = await planFiles(app, request, { stagedAt, path, tree, exports, rendered });
     const { healthCheck } = await app.store.readConfig(image);
+    const coming = new Set(hostFiles.create.map((file) => file.path));
+    if (rendered.hasService && rendered.spec !== undefined)
+      await checkHooks(rendered.spec, (hook) => coming.has(hook) || app.files.exists(hook));
     const check = chooseHealthCheck(request.health, request.previous?.info.healthCheck, healthCheck);
     const info = { ...describe(request, rendered, exports, hostFiles), healthCheck: check };
     const files = [
@@ -118,6 +118,49 @@ export async function stageDeployment(app: App, request: StageRequest): Promise<
   }
 }
 
+/** The tree that a deployment is made from: where it is, and where it will stand. */
+interface Tree {
+  readonly path: string;
+  readonly place: string;
+  readonly isForeign: boolean;
+}
+
+async function openTree(
+  app: App,
+  { name, slot, image, remote }: StageRequest,
+  stagedAt: string,
+): Promise<Tree> {
+  if (remote !== undefined) return { path: remote, place: remote, isForeign: true };
+  const path = join(stagedAt, 'rootfs');
+  const layers = image.manifest.layers.map(({ digest }) => digest);
+  await checkoutLayers(app.exec, app.store.repository, layers, path, { scratch: stagedAt });
+  return { path, place: join(deploymentPath(app, name, slot), 'rootfs'), isForeign: false };
+}
+
+interface Staging {
+  readonly stagedAt: string;
+  readonly path: string;
+  readonly tree: Tree;
+  readonly exports: Exports;
+  readonly rendered: RenderedDeployment;
+}
+
+/** Plans the host files; a deployment that will have no tree of its own keeps them. */
+async function planFiles(
+  app: App,
+  { previous, again = false }: StageRequest,
+  { stagedAt, path, tree, exports, rendered }: Staging,
+): Promise<PlannedHostFiles> {
+  const { values, hasService } = rendered;
+  const { path: rootfs, place, isForeign } = tree;
+  const planned = await planHostFilesOf(app, { rootfs, place, exports, values, previous, again });
+  if (hasService && !isForeign) return planned;
+  const create = await keepHostFiles(app, { path: stagedAt, place: path }, planned.create, tree);
+  if (!isForeign) await app.files.removeTree(rootfs);
+  else if (hasService) await app.files.createSymlink(join(stagedAt, 'rootfs'), rootfs);
+  return { ...planned, create };
+}
+
 function warnOfDefaults(app: App, path: string): void {
   app.report({
     event: 'notice',
@@ -129,7 +172,7 @@ async function render(
   app: App,
   request: StageRequest,
   path: string,
-  rootfs: string,
+  tree: Tree,
   exports: Exports,
 ): Promise<RenderedDeployment> {
   const { name, image, runtime, previous } = request;
@@ -139,11 +182,11 @@ async function render(
   return renderDeployment({
     name,
     deploymentDirectory: path,
-    rootfs: join(path, 'rootfs'),
-    remote: false,
+    rootfs: tree.place,
+    remote: tree.isForeign,
     exports,
     config,
-    facts: await readImageFacts(rootfs, factPaths(config)),
+    facts: await readImageFacts(tree.path, factPaths(config)),
     selinux: app.selinux.isOn,
     sourceMissing: (source) => !app.files.standsNow(source),
     ...(previousTmpfiles === undefined ? {} : { previousTmpfiles }),
@@ -179,7 +222,7 @@ export function displayName({ name }: StoredImage): string {
 }
 
 function describe(
-  { image, runtime, wanted }: StageRequest,
+  { image, runtime, wanted, remote }: StageRequest,
   rendered: RenderedDeployment,
   exports: Exports,
   hostFiles: PlannedHostFiles,
@@ -197,13 +240,14 @@ function describe(
     renameInstalledFiles: rendered.renameFiles,
     rpmInstalled: undefined,
     systemPackage: 'no',
-    remote: undefined,
+    remote,
     useLinks: exports.manifest.useLinks,
     runtime: runtime.path,
     valueSources: rendered.sources,
     source: image.source,
     manifestDigest: image.digest,
     filesChecksum: Object.fromEntries(rendered.files.map(({ path, content }) => [path, sha256(content)])),
+    exportsChecksum: remote === undefined ? undefined : checksumExports(exports),
     enabled: rendered.hasService ? wanted.enabled : undefined,
     started: rendered.hasService ? wanted.started : undefined,
   };

@@ -6,6 +6,8 @@ import { carryOut, placesOf, readPresent, requireRoot, withContainerLock } from 
 import { findContainer, findDeployments } from './containers.ts';
 import { hostFilesToRemove } from './host-files.ts';
 import { planUninstall } from './plan-change.ts';
+import { refusePreinstalled } from './preinstalled.ts';
+import { refuseTenants } from './remote-rootfs.ts';
 
 export interface UninstallOutcome {
   readonly name: ContainerName;
@@ -17,17 +19,20 @@ export interface UninstallOutcome {
 /**
  * Takes a container off the host: its service, its files, both deployments. Its image stays in the store, what it wrote
  * below STATE_DIRECTORY stays as well.
- * @throws AtomicError `container-not-found`; on any other the container is as it was before
+ * @param force also when another container has its root file system in one of them
+ * @throws AtomicError `container-not-found`, `container-preinstalled`, `container-in-use`; on any other the container is as it was before
  */
 export async function uninstallContainer(
   app: App,
   name: ContainerName,
   dryRun: boolean,
+  force = false,
 ): Promise<UninstallOutcome> {
   requireRoot(app, 'uninstall a system container');
   return withContainerLock(app, name, async () => {
     const container = await findContainer(app, name);
     if (container === undefined) {
+      await refusePreinstalled(app, 'uninstall', name);
       throw new AtomicError(
         'container-not-found',
         `Unable to find '${name}' in the following backends: ostree`,
@@ -36,14 +41,11 @@ export async function uninstallContainer(
         },
       );
     }
+    const deployments = await findDeployments(app, name);
+    if (!force) await refuseTenants(app, `uninstall ${name}`, deployments);
     const removal = await hostFilesToRemove(app, container.current.info);
     const present = { ...(await readPresent(app, name)), hostFilesToRemove: removal.paths };
-    const steps = planUninstall(
-      placesOf(app, name),
-      present,
-      await findDeployments(app, name),
-      container.current.info.runtime,
-    );
+    const steps = planUninstall(placesOf(app, name), present, deployments, container.current.info.runtime);
     if (!dryRun) {
       await carryOut(app, { action: 'uninstall', container: name, steps });
       for (const text of removal.messages) app.report({ event: 'step', text });

@@ -1,6 +1,8 @@
 import type { HealthOption } from '../container/health-check.ts';
+import { readExports } from '../container/exports.ts';
 import type { ContainerInfo } from '../container/info.ts';
 import type { ContainerName } from '../container/name.ts';
+import { AtomicError } from '../errors.ts';
 import { hexOf } from '../image/digest.ts';
 import { findRuntime } from '../service/oci-runtime.ts';
 import type { StoredImage } from '../store/image-store.ts';
@@ -20,6 +22,7 @@ import {
   type HeldImage,
   type RegistryAccess,
 } from './pull-image.ts';
+import { checksumExports, refuseTenants, requireTree, tellRemote, withTreeHeld } from './remote-rootfs.ts';
 import { displayName, stageDeployment } from './stage-deployment.ts';
 import { readWanted } from './drift/wanted.ts';
 
@@ -33,6 +36,8 @@ export interface UpdateRequest {
   readonly settleMs: number;
   /** The check that its service is to pass from now on; undefined: what it was. */
   readonly health: HealthOption | undefined;
+  /** Also when the tree that it replaces is another container's root file system. */
+  readonly force?: boolean;
   readonly dryRun: boolean;
   readonly access: RegistryAccess;
 }
@@ -62,22 +67,27 @@ export type UpdateOutcome =
 export async function updateContainer(app: App, request: UpdateRequest): Promise<UpdateOutcome> {
   requireRoot(app, 'update a system container');
   return withContainerLock(app, request.name, async () => {
-    const container = await getContainer(app, request.name);
-    const held = await holdImage(app, () => chooseImage(app, container, request));
-    try {
-      const { image } = held;
-      if (isUnchanged(container, image, request)) {
-        return { kind: 'unchanged', name: request.name, image: displayName(image), digest: image.digest };
+    const container = await getContainer(app, request.name, 'update');
+    const { remote } = container.current.info;
+    return withTreeHeld(app, remote, async () => {
+      const held = await holdImage(app, () => chooseImage(app, container, request));
+      try {
+        const { image } = held;
+        if (isUnchanged(container, image, request) && (await hasSameExports(app, container))) {
+          return { kind: 'unchanged', name: request.name, image: displayName(image), digest: image.digest };
+        }
+        return await switchTo(app, container, held, request);
+      } finally {
+        await held.release();
       }
-      return await switchTo(app, container, held, request);
-    } finally {
-      await held.release();
-    }
+    });
   });
 }
 
 /** The image that the container is to have, pulled where that was asked for. */
-async function chooseImage(app: App, { current }: Container, request: UpdateRequest): Promise<StoredImage> {
+async function chooseImage(app: App, container: Container, request: UpdateRequest): Promise<StoredImage> {
+  const { current } = container;
+  if (current.info.remote !== undefined) return findImageOfRemote(app, container, request);
   if (request.rebase !== undefined) return findOrPull(app, request.rebase, request.access, request.pull);
   const { image, source } = current.info;
   // An image whose name holds a digest can have no newer one.
@@ -89,9 +99,37 @@ async function chooseImage(app: App, { current }: Container, request: UpdateRequ
   return stored;
 }
 
+/** A container whose tree is elsewhere stays with the image that it was installed with, whatever its name means now. */
+async function findImageOfRemote(
+  app: App,
+  { name, current: { info } }: Container,
+  { rebase }: UpdateRequest,
+): Promise<StoredImage> {
+  if (rebase !== undefined) {
+    throw new AtomicError(
+      'unsupported',
+      `Cannot take ${name} to the image ${rebase}: its root file system is elsewhere (${info.remote ?? ''})`,
+      { hint: 'Uninstall it, and install the other image.' },
+    );
+  }
+  const image = await app.store.findRecorded(info.image, info.ostreeCommit, info.revision);
+  if (image === undefined) throw imageNotInStore(info.image);
+  return image;
+}
+
+/** Whether a tree elsewhere brings the same configuration as it did. */
+async function hasSameExports(app: App, { current: { info } }: Container): Promise<boolean> {
+  if (info.remote === undefined || info.exportsChecksum === undefined) return true;
+  await requireTree(app, info);
+  return checksumExports(await readExports(info.remote)) === info.exportsChecksum;
+}
+
 function isUnchanged({ current }: Container, image: StoredImage, request: UpdateRequest): boolean {
   const { info } = current;
-  const sameValues = Object.entries(request.set).every(([key, value]) => String(info.values[key]) === value);
+  // What was a default becomes the user's own when it is set, and later updates keep it.
+  const sameValues = Object.entries(request.set).every(
+    ([key, value]) => String(info.values[key]) === value && (info.valueSources?.[key] ?? 'set') === 'set',
+  );
   const sameName = request.rebase === undefined || info.image === displayName(image);
   return info.revision === hexOf(image.digest) && sameValues && sameName && isSameCheck(info, request.health);
 }
@@ -120,6 +158,15 @@ async function switchTo(
   });
   const slot = otherSlot(current.slot);
   await requirePlace(app, name, slot);
+  if (request.force !== true) await refuseTenants(app, `update ${name}`, [deploymentPath(app, name, slot)]);
+  const { remote } = current.info;
+  if (remote !== undefined) {
+    app.report({
+      event: 'step',
+      text: 'Updating a container with a remote rootfs. Only changes to config will be applied.',
+    });
+    await tellRemote(app, remote);
+  }
   app.report({ event: 'step', text: `Extracting to ${deploymentPath(app, name, slot)}` });
   const wanted = await readWanted(app, container);
   const staged = await stageDeployment(app, {
@@ -131,6 +178,7 @@ async function switchTo(
     health,
     previous: current,
     wanted,
+    remote,
   });
   await release();
   try {

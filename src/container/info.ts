@@ -44,6 +44,8 @@ export interface ContainerInfo {
   readonly healthCheck: ChosenCheck | undefined;
   /** sha256 of config.json, the unit and the tmpfiles configuration as they were rendered, by their names here. */
   readonly filesChecksum: Readonly<Record<string, string>> | undefined;
+  /** Of a rootfs elsewhere: sha256 of what was read out of its /exports. */
+  readonly exportsChecksum?: string | undefined;
   /** Whether its service was enabled and started by whoever installed it; undefined where that is not known. */
   readonly enabled: boolean | undefined;
   readonly started: boolean | undefined;
@@ -96,6 +98,7 @@ export function parseInfo(text: string, path: string): ContainerInfo {
     manifestDigest: textOf(document, 'manifest-digest'),
     healthCheck: readHealthCheck(document['health-check']),
     filesChecksum: map('files-checksum'),
+    exportsChecksum: textOf(document, 'exports-checksum'),
     enabled: knownFlagOf(document, 'enabled'),
     started: knownFlagOf(document, 'started'),
   };
@@ -124,6 +127,7 @@ export function formatInfo(info: ContainerInfo): string {
     'manifest-digest': info.manifestDigest,
     'health-check': formatHealthCheck(info.healthCheck),
     'files-checksum': info.filesChecksum,
+    'exports-checksum': info.exportsChecksum,
     enabled: info.enabled,
     started: info.started,
   };

@@ -110,6 +110,7 @@ export interface ContainerOnDisk {
   readonly args?: readonly string[];
   readonly created?: Date;
   readonly service?: boolean;
+  readonly remote?: string;
 }
 
 function namesIn(folder: string): string[] {
@@ -136,6 +137,7 @@ export function writeDeployment(path: string, options: ContainerOnDisk = {}): vo
     values: {},
     'has-container-service': options.service ?? true,
     runtime: '/usr/bin/runc',
+    ...(options.remote === undefined ? {} : { remote: options.remote }),
   };
   writeFileSync(join(path, 'info'), JSON.stringify(info, undefined, 4));
   writeFileSync(join(path, 'config.json'), JSON.stringify({ ociVersion: '1.0.2', process: { args } }));

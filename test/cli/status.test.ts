@@ -13,6 +13,7 @@ const info = parseInfo(
 const well: ContainerStatus = {
   name: parseContainerName('web'),
   current: { slot: 1, path: '/c/web.1', info },
+  preinstalled: false,
   other: { slot: 0, path: '/c/web.0', info },
   failed: undefined,
   service: { state: 'running since T', enabled: 'enabled', dropIns: ['/etc/web.service.d/x.conf'] },
@@ -39,6 +40,16 @@ describe('the status of a container', () => {
       '',
       'It is what was recorded.',
     ]);
+  });
+
+  it('tells of a tree that is elsewhere, and of a container that is not ours to change', () => {
+    const remote = { ...well.current, info: { ...info, remote: '/srv/tree' } };
+    const lines = formatStatus({ ...well, current: remote, preinstalled: true });
+    expect(lines[3]).toBe('  rootfs       /srv/tree');
+    expect(lines.at(-1)).toBe('It is what was recorded; it is part of the operating system.');
+    expect(formatStatus({ ...well, preinstalled: true, drift: true }).at(-1)).toBe(
+      'It is not what was recorded, and part of the operating system: its package manager can put it right.',
+    );
   });
 
   it('names ten things that differ, and how many more', () => {

@@ -115,7 +115,6 @@ class Host {
         { ...file, kind: 'directory', path: this.at('etc/web/folder') } as const,
         { ...file, kind: 'symlink', path: this.at('etc/web/link'), target: 'both' } as const,
       ].map((one) => one as HostSide['hostFiles'][number]),
-      dropRootfs: false,
     };
   }
 

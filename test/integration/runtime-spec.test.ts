@@ -19,6 +19,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readExports } from '../../src/container/exports.ts';
 import { readImageFacts } from '../../src/container/image-facts.ts';
 import type { ImageConfig } from '../../src/image/config.ts';
+import { messageOf } from '../../src/errors.ts';
+import type { JsonRecord } from '../../src/image/json.ts';
+import { checkHooks } from '../../src/render/check-hooks.ts';
 import { renderDeployment, type RenderedDeployment } from '../../src/render/bundle.ts';
 import { factPaths } from '../../src/render/runtime-spec.ts';
 import {
@@ -27,6 +30,7 @@ import {
   KERNEL_CAPABILITIES,
   valuesContext,
 } from '../render/deployment-input.ts';
+import { exportsFolders } from '../render/exports-folders.ts';
 
 const FIXTURES = join(import.meta.dirname, '../render/fixtures/exports');
 const hasTools =
@@ -74,7 +78,10 @@ function ownCapabilities(): string[] {
   return KERNEL_CAPABILITIES.filter((_, i) => ((bits >> BigInt(i)) & 1n) === 1n);
 }
 
-async function render(config: ImageConfig): Promise<RenderedDeployment> {
+async function render(
+  config: ImageConfig,
+  set: Readonly<Record<string, string>> = {},
+): Promise<RenderedDeployment> {
   return renderDeployment(
     deploymentInput({
       deploymentDirectory: deployment,
@@ -83,6 +90,7 @@ async function render(config: ImageConfig): Promise<RenderedDeployment> {
       exports: await readExports(rootfs),
       facts: await readImageFacts(rootfs, factPaths(config)),
       values: valuesContext({
+        set,
         allCapabilities: ownCapabilities(),
         directories: { run: join(base, 'run'), conf: join(base, 'etc'), state: join(base, 'state') },
       }),
@@ -186,18 +194,54 @@ describe.skipIf(!hasTools)('a generated configuration', () => {
   });
 });
 
-describe.skipIf(!hasTools)('a configuration of years ago', () => {
-  it.each(['old-spec', 'list-of-capabilities', 'hooks', 'dollars'])(
-    '%s is accepted by runc and crun',
-    async (name) => {
-      cpSync(join(FIXTURES, name), join(rootfs, 'exports'), { recursive: true });
-      const rendered = await render(imageConfig());
+/** What an installation would be given for variables that have no default. */
+const SET = { MUST_BE_SET: 'x', KEEPER_DATA_DIR: '/data', ETCD_DATA_DIR: '/data' };
+
+/** Binds of the machine's own folders become empty ones: a container of a test is not to see, let alone write, those. */
+function bindElsewhere(spec: JsonRecord): JsonRecord {
+  const mounts = (Array.isArray(spec['mounts']) ? (spec['mounts'] as JsonRecord[]) : []).map((mount, i) => {
+    const { source, type } = mount;
+    if (type !== 'bind' || typeof source !== 'string' || ['/dev', '/sys'].includes(source)) return mount;
+    mkdirSync(join(base, `bind-${i}`), { recursive: true });
+    return { ...mount, source: join(base, `bind-${i}`) };
+  });
+  return { ...spec, mounts };
+}
+
+async function refusalOf(spec: JsonRecord): Promise<string | undefined> {
+  try {
+    await checkHooks(spec, existsSync);
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+function firstHook({ spec }: RenderedDeployment): string {
+  const { prestart = [] } = Object(spec?.['hooks']) as { prestart?: { path: string }[] };
+  return prestart[0]?.path ?? '';
+}
+
+function runScript({ spec = {} }: RenderedDeployment, runtime: Runtime): ReturnType<typeof run> {
+  const args = ['/bin/sh', '-c', 'echo ran'];
+  const process = { ...Object(spec['process']), args, cwd: '/' };
+  writeFileSync(join(deployment, 'config.json'), JSON.stringify(bindElsewhere({ ...spec, process })));
+  return run(runtime);
+}
+
+describe.skipIf(!hasTools)('a configuration that an image brings', () => {
+  it.each(exportsFolders().filter(({ path }) => existsSync(join(path, 'config.json.template'))))(
+    '$name is accepted by runc and crun, or refused with the name of the field',
+    async ({ path }) => {
+      cpSync(path, join(rootfs, 'exports'), { recursive: true });
+      const rendered = await render(imageConfig(), SET);
       write(rendered);
-      const args = ['/bin/sh', '-c', 'echo ran'];
-      const spec = { ...rendered.spec, process: { ...Object(rendered.spec?.['process']), args } };
-      writeFileSync(join(deployment, 'config.json'), JSON.stringify(spec));
-      for (const runtime of ['runc', 'crun'] as const)
-        expect([runtime, run(runtime)]).toEqual([runtime, { status: 0, output: 'ran\n' }]);
+      const refused = await refusalOf(rendered.spec ?? {});
+      const outcome = refused ?? (['runc', 'crun'] as const).map((runtime) => runScript(rendered, runtime));
+      const ran = { status: 0, output: 'ran\n' };
+      const isMissing = !/^(?:\/bin\/sh)?$/.test(firstHook(rendered));
+      const refusal: unknown = expect.stringContaining('has a hooks.prestart[0].path');
+      expect(outcome).toEqual(isMissing ? refusal : [ran, ran]);
     },
   );
 

@@ -74,7 +74,6 @@ function nextOf(world: World, slot: 0 | 1): HostSide {
     unit: 'new unit',
     tmpfiles: `d ${world.at('run/new')} 0755\n`,
     hostFiles: [file('etc/more/both'), file('etc/more/deep/new')],
-    dropRootfs: false,
   };
 }
 

@@ -19,7 +19,7 @@ const NAME = 'rootfs';
 /** Reads the whole tree; makes a checkout for that, beside the deployments. */
 export async function judgeRootfs(app: App, deployment: Deployment): Promise<Judgement> {
   const { path, info } = deployment;
-  if (info.remote !== undefined) return notRecorded(NAME, `it is elsewhere: ${info.remote}`);
+  if (info.remote !== undefined) return judgeRemote(app, deployment, info.remote);
   const rootfs = join(path, 'rootfs');
   if (!(await app.files.isDirectory(rootfs)) || (await app.files.readLink(rootfs)) !== undefined) {
     if (!info.hasContainerService) return ok(NAME, 'none: the image only brings host files');
@@ -34,6 +34,16 @@ export async function judgeRootfs(app: App, deployment: Deployment): Promise<Jud
   } finally {
     await lock.release();
   }
+}
+
+/** A tree elsewhere is somebody else's: only that it is there, and that the deployment leads to it, is ours to judge. */
+async function judgeRemote(app: App, { path, info }: Deployment, remote: string): Promise<Judgement> {
+  const link = join(path, NAME);
+  if (!(await app.files.isDirectory(remote)))
+    return drift(NAME, `it is elsewhere, and missing: ${remote}`, { deployment: true });
+  if (info.hasContainerService && (await app.files.readLink(link)) !== remote)
+    return drift(NAME, `${link} does not lead to ${remote}`, { deployment: true });
+  return notRecorded(NAME, `it is elsewhere: ${remote}`);
 }
 
 /** The image that a deployment was made from; undefined when the store has it no more, or cannot be read. */

@@ -6,14 +6,7 @@ import { enable, start, type Places, type Settling } from '../plan-change.ts';
 
 export interface Repair {
   /** The deployment, made again: where it is staged, and where it belongs. */
-  readonly deployment:
-    | {
-        readonly staged: string;
-        readonly path: string;
-        /** Whether its tree is only there for its host files. */
-        readonly dropRootfs: boolean;
-      }
-    | undefined;
+  readonly deployment: { readonly staged: string; readonly path: string } | undefined;
   /** Contents that are to stand on the host again. */
   readonly unit: string | undefined;
   readonly tmpfiles: string | undefined;
@@ -50,9 +43,6 @@ export function planRepair(places: Places, repair: Repair): Step[] {
       ...(keep === undefined ? [] : [{ kind: 'keep-aside', path: file.path, to: keep } as const]),
       { kind: 'create-host-file', file },
     ]),
-    ...(deployment?.dropRootfs === true
-      ? [{ kind: 'set-aside', path: `${deployment.path}/rootfs`, to: `${deployment.path}.rootfs` } as const]
-      : []),
     ...(unit === undefined ? [] : [replaceFile(places.unit, unit), { kind: 'daemon-reload' } as const]),
     ...(tmpfiles === undefined
       ? []

@@ -7,12 +7,13 @@ import { describeSteps } from '../../transaction/plan.ts';
 import { carryOut, placesOf, requireRoot, withContainerLock } from '../change.ts';
 import { getContainer, type Container } from '../containers.ts';
 import type { App } from '../context.ts';
-import { hostFilesOfTree } from '../host-files.ts';
+import { openHostFiles, type HostFilesAgain } from '../host-files-again.ts';
 import type { RegistryAccess } from '../pull-image.ts';
+import { listTenants } from '../remote-rootfs.ts';
 import type { Remedies } from './parts.ts';
 import { planRepair, type RepairedFile } from './plan-repair.ts';
 import { restoreObjects, sourceOf } from './restore-objects.ts';
-import { stageAgain, stageTree, type Restaged } from './stage-again.ts';
+import { stageAgain, type Restaged } from './stage-again.ts';
 import { readRemedies } from './status.ts';
 
 export interface RepairRequest {
@@ -40,7 +41,7 @@ export interface DriftRepair {
 export async function repairDrift(app: App, request: RepairRequest): Promise<DriftRepair> {
   requireRoot(app, 'repair a system container');
   return withContainerLock(app, request.name, async () => {
-    const container = await getContainer(app, request.name);
+    const container = await getContainer(app, request.name, 'repair');
     const remedies = await readRemedies(app, container);
     if (isNothing(remedies)) return { name: request.name, steps: [], kept: [] };
     return putRight(app, container, remedies, request);
@@ -66,15 +67,15 @@ async function putRight(
       ? []
       : [`replace ${damaged.length} damaged files of the store by those of ${sourceOf(current)}`];
   if (damaged.length > 0 && !request.dryRun) await restoreObjects(app, current, damaged, request.access);
-  const staged = await stage(app, container, remedies);
+  const staged = remedies.deployment ? await stage(app, container) : undefined;
+  let again: HostFilesAgain | undefined;
   try {
-    const hostFiles = await repairedFiles(app, container, remedies, staged);
+    const now = { path: staged?.path ?? current.path, place: current.path, info: current.info };
+    again = remedies.hostFiles.length === 0 ? undefined : await openHostFiles(app, name, now);
+    const hostFiles = await repairedFiles(app, container, remedies, again);
     const active = current.info.hasContainerService && (await app.services.state(name)).active;
     const steps = planRepair(placesOf(app, name), {
-      deployment:
-        remedies.deployment && staged !== undefined
-          ? { staged: staged.path, path: current.path, dropRootfs: !current.info.hasContainerService }
-          : undefined,
+      deployment: staged === undefined ? undefined : { staged: staged.path, path: current.path },
       unit: remedies.unit ? await readRendered(app, container, staged, `${name}.service`) : undefined,
       tmpfiles: remedies.tmpfiles
         ? await readRendered(app, container, staged, `tmpfiles-${name}.conf`)
@@ -96,42 +97,39 @@ async function putRight(
       kept: hostFiles.flatMap(({ keep }) => (keep === undefined ? [] : [keep])),
     };
   } finally {
+    await again?.discard();
     await staged?.discard();
   }
 }
 
-/** The deployment made again, or only its tree where host files have to be made of one and it has none. */
-async function stage(
-  app: App,
-  container: Container,
-  { deployment, hostFiles }: Remedies,
-): Promise<Restaged | undefined> {
+/** @throws AtomicError `container-in-use` while somebody runs on the tree that would be replaced */
+async function stage(app: App, container: Container): Promise<Restaged> {
   const { info, path } = container.current;
-  if (deployment) {
-    const found = await findRuntime(app.exec, {
-      option: info.runtime,
-      environment: app.environment['RUNC_PATH'],
-      conf: app.conf.runtime,
-    });
-    return stageAgain(app, container, found);
+  for (const { name, rootfs } of await listTenants(app, [path])) {
+    if (!(await app.services.state(name)).active) continue;
+    throw new AtomicError(
+      'container-in-use',
+      `Cannot make ${container.name} again: the container ${name} runs on its tree, ${rootfs}`,
+      { hint: `Stop ${name}, repair ${container.name}, and start ${name} again.` },
+    );
   }
-  const hasTree = await app.files.isDirectory(join(path, 'rootfs'));
-  return hostFiles.length === 0 || hasTree ? undefined : stageTree(app, container);
+  const found = await findRuntime(app.exec, {
+    option: info.runtime,
+    environment: app.environment['RUNC_PATH'],
+    conf: app.conf.runtime,
+  });
+  return stageAgain(app, container, found);
 }
 
 async function repairedFiles(
   app: App,
   { current }: Container,
-  { hostFiles, deployment }: Remedies,
-  staged: Restaged | undefined,
+  { hostFiles }: Remedies,
+  again: HostFilesAgain | undefined,
 ): Promise<RepairedFile[]> {
-  if (hostFiles.length === 0) return [];
-  const rootfs = join(staged?.path ?? current.path, 'rootfs');
-  const place = deployment ? join(current.path, 'rootfs') : rootfs;
-  const paths = hostFiles.map(({ path }) => path);
-  const files = new Map(
-    (await hostFilesOfTree(app, { rootfs, place }, current.info, paths)).map((file) => [file.path, file]),
-  );
+  if (again === undefined) return [];
+  const planned = await again.plan(hostFiles.map(({ path }) => path));
+  const files = new Map(planned.files.map((file) => [file.path, file]));
   const repaired: RepairedFile[] = [];
   for (const { path, state } of hostFiles) {
     const file = files.get(path);

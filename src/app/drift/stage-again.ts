@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { formatInfo, type ContainerInfo } from '../../container/info.ts';
+import type { ContainerName } from '../../container/name.ts';
 import { FORCED_VARIABLES } from '../../container/variables.ts';
 import { AtomicError } from '../../errors.ts';
 import { OWN_JSON_BYTES } from '../../limits.ts';
@@ -11,6 +12,7 @@ import type { StoredImage } from '../../store/image-store.ts';
 import type { Container } from '../containers.ts';
 import type { App } from '../context.ts';
 import { stagingFolder } from '../layout.ts';
+import { requireTree } from '../remote-rootfs.ts';
 import { shareStore } from '../store-lock.ts';
 import { stageDeployment } from '../stage-deployment.ts';
 import { findImage } from './judge-rootfs.ts';
@@ -29,7 +31,8 @@ export interface Restaged {
 export async function stageAgain(app: App, container: Container, runtime: Runtime): Promise<Restaged> {
   const { name, current } = container;
   const { info } = current;
-  const staged = await withImage(app, container, (image) =>
+  await requireTree(app, info);
+  const staged = await withImage(app, name, info, (image) =>
     stageDeployment(app, {
       name,
       slot: current.slot,
@@ -39,6 +42,8 @@ export async function stageAgain(app: App, container: Container, runtime: Runtim
       health: undefined,
       previous: current,
       wanted: info,
+      remote: info.remote,
+      again: true,
     }),
   );
   try {
@@ -60,13 +65,13 @@ export async function stageAgain(app: App, container: Container, runtime: Runtim
 }
 
 /** The tree alone, for a deployment that kept none. */
-export async function stageTree(app: App, container: Container): Promise<Restaged> {
-  const path = join(stagingFolder(app), `${container.name}.${process.pid}`);
+export async function stageTree(app: App, name: ContainerName, info: ContainerInfo): Promise<Restaged> {
+  const path = join(stagingFolder(app), `${name}.${process.pid}-tree`);
   const discard = (): Promise<void> => app.files.removeTree(path);
   try {
     await app.files.makeDirectory(stagingFolder(app), 0o700);
     await app.files.makeDirectory(path, 0o755);
-    await withImage(app, container, ({ manifest }) => {
+    await withImage(app, name, info, ({ manifest }) => {
       const layers = manifest.layers.map(({ digest }) => digest);
       return checkoutLayers(app.exec, app.store.repository, layers, join(path, 'rootfs'), { scratch: path });
     });
@@ -79,14 +84,14 @@ export async function stageTree(app: App, container: Container): Promise<Restage
 
 async function withImage<T>(
   app: App,
-  { name, current }: Container,
+  name: ContainerName,
+  info: ContainerInfo,
   work: (image: StoredImage) => Promise<T>,
 ): Promise<T> {
   const lock = await shareStore(app, `make ${name} again`);
   try {
-    const image = await findImage(app, current);
+    const image = await findImage(app, { info });
     if (image !== undefined) return await work(image);
-    const { info } = current;
     throw new AtomicError(
       'image-not-found',
       `Cannot make ${name} again: the image ${info.image} (${info.manifestDigest ?? info.revision ?? 'no digest'}) is no longer in the local storage`,

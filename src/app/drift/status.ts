@@ -1,22 +1,35 @@
 /** What a container is, and whether it still is what was recorded when it was installed. Nothing is changed. */
+import { join } from 'node:path';
 import type { ContainerName } from '../../container/name.ts';
 import { isAtomicError, messageOf } from '../../errors.ts';
 import type { UnitProperties } from '../../service/systemd.ts';
 import { readJournal } from '../../transaction/journal.ts';
 import { requireRoot } from '../change.ts';
-import { getContainer, readOtherDeployment, type Container, type Deployment } from '../containers.ts';
+import {
+  findContainer,
+  getContainer,
+  readOtherDeployment,
+  type Container,
+  type Deployment,
+} from '../containers.ts';
 import type { App } from '../context.ts';
 import type { FailedUpdate } from '../failed-update.ts';
 import { journalPath, tmpfilesPath, unitPath } from '../layout.ts';
 import { readFailedUpdate } from '../list-containers.ts';
+import { findPreinstalled, type InstalledContainer } from '../preinstalled.ts';
 import { judgeConfig, judgeHostFiles, judgeOnHost } from './judge-files.ts';
 import { judgeRootfs } from './judge-rootfs.ts';
 import { describeState, judgeEnabled, judgeStarted, SERVICE_PROPERTIES } from './judge-service.ts';
-import { drift, joinRemedies, type Judgement, type Part, type Remedies } from './parts.ts';
+import { drift, joinRemedies, notRecorded, type Judgement, type Part, type Remedies } from './parts.ts';
+
+/** Where packages put units, for one that systemd does not know. */
+const VENDOR_UNITS = '/usr/lib/systemd/system';
 
 export interface ContainerStatus {
   readonly name: ContainerName;
   readonly current: Deployment;
+  /** Whether it is the operating system's: nothing of it is ours to change. */
+  readonly preinstalled: boolean;
   /** Where a rollback would go. */
   readonly other: Deployment | undefined;
   /** What is kept of its last update, when that did not come up. */
@@ -49,18 +62,60 @@ export async function readStatus(
   options: InspectOptions,
 ): Promise<ContainerStatus> {
   requireRoot(app, 'read the whole state of a system container');
-  const container = await getContainer(app, name);
+  const container = await findContainer(app, name);
+  const preinstalled = container === undefined ? await findPreinstalled(app, name) : undefined;
+  if (preinstalled !== undefined) return readPreinstalled(app, preinstalled);
+  return readInstalled(app, container ?? (await getContainer(app, name)), options);
+}
+
+async function readInstalled(
+  app: App,
+  container: Container,
+  options: InspectOptions,
+): Promise<ContainerStatus> {
+  const { name } = container;
   const { judgements, service, change } = await inspect(app, container, options);
   const parts = judgements.map(({ part }) => part);
   return {
     name,
     current: container.current,
+    preinstalled: false,
     other: await readOtherDeployment(app, container),
     failed: await readFailedUpdate(app, name),
     service,
     change,
     parts,
     drift: change === undefined && parts.some(({ status }) => status === 'drift'),
+  };
+}
+
+/** Its tree, and whether it is enabled, are the operating system's affair: only its own files can be compared. */
+async function readPreinstalled(
+  app: App,
+  { name, path, info }: InstalledContainer,
+): Promise<ContainerStatus> {
+  const { files } = app;
+  const current = { slot: 0, path, info } as const;
+  const unit = info.hasContainerService ? await askService(app, name) : undefined;
+  const unitAt = unit?.['FragmentPath'] || join(VENDOR_UNITS, `${name}.service`);
+  const judgements = [
+    await judgeOnHost(files, current, 'unit', `${name}.service`, unitAt),
+    await judgeConfig(files, current),
+    await judgeHostFiles(files, current),
+    notRecorded('rootfs', 'it is part of the operating system, whose package manager can verify it'),
+    ...(unit === undefined ? [] : [judgeEnabled(info, unit), judgeStarted(info, unit)]),
+  ];
+  const parts = judgements.map(({ part }) => part);
+  return {
+    name,
+    current,
+    preinstalled: true,
+    other: undefined,
+    failed: undefined,
+    service: describeService(unit),
+    change: undefined,
+    parts,
+    drift: parts.some(({ status }) => status === 'drift'),
   };
 }
 
@@ -97,7 +152,7 @@ async function inspect(
 }
 
 async function askService(app: App, name: ContainerName): Promise<UnitProperties> {
-  return (await app.services.show([name], SERVICE_PROPERTIES)).get(name) ?? {};
+  return (await app.services.show([name], [...SERVICE_PROPERTIES, 'FragmentPath'])).get(name) ?? {};
 }
 
 function describeService(unit: UnitProperties | undefined): ServiceStatus | undefined {

@@ -17,6 +17,7 @@ interface InstallFlags extends RegistryFlags, HealthFlags {
   readonly name?: string;
   readonly set: readonly string[];
   readonly runtime?: string;
+  readonly rootfs?: string;
   readonly systemPackage: string;
   readonly storage?: string;
   readonly start: boolean;
@@ -39,6 +40,7 @@ export async function runInstall(
     name: flags.name,
     set,
     runtime: flags.runtime,
+    rootfs: flags.rootfs,
     start: flags.start,
     settleMs: settleMs(flags.settle),
     health: readHealth(flags),

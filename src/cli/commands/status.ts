@@ -20,13 +20,25 @@ export async function runStatus(context: CommandContext, name: string, flags: St
   return status.drift ? EXIT.drift : EXIT.ok;
 }
 
-function toDocument({ name, current, other, failed, service, change, parts, drift }: ContainerStatus) {
+function toDocument({
+  name,
+  current,
+  preinstalled,
+  other,
+  failed,
+  service,
+  change,
+  parts,
+  drift,
+}: ContainerStatus) {
   const { info, path } = current;
   return {
     name,
     image: info.image,
     digest: info.manifestDigest ?? info.revision,
     deployment: path,
+    remote: info.remote ?? null,
+    preinstalled,
     created: info.created,
     other:
       other === undefined
@@ -48,6 +60,7 @@ export function formatStatus(status: ContainerStatus): string[] {
   const facts: [string, string][] = [
     ['image', `${escapeLine(info.image)} ${info.manifestDigest ?? info.revision ?? ''}`.trimEnd()],
     ['deployment', `${current.path}, made ${formatLocalTime(new Date(info.created * 1000))}`],
+    ...(info.remote === undefined ? [] : [['rootfs', escapeLine(info.remote)] as [string, string]]),
     ...(other === undefined
       ? []
       : [['rollback to', `${other.path}, ${escapeLine(other.info.image)}`] as [string, string]]),
@@ -92,8 +105,12 @@ function formatPart({ name, status, found, details }: Part): string[] {
   ];
 }
 
-function verdictOf({ name, change, drift }: ContainerStatus): string {
+function verdictOf({ name, change, drift, preinstalled }: ContainerStatus): string {
   if (change !== undefined) return 'It is being changed: ask again when that has ended.';
+  if (preinstalled)
+    return drift
+      ? 'It is not what was recorded, and part of the operating system: its package manager can put it right.'
+      : 'It is what was recorded; it is part of the operating system.';
   return drift
     ? `It is not what was recorded; put it right with: atomic-ts repair ${name}`
     : 'It is what was recorded.';

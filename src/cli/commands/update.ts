@@ -16,6 +16,7 @@ interface UpdateFlags extends RegistryFlags, HealthFlags {
   readonly set: readonly string[];
   readonly rebase?: string;
   readonly pull?: boolean;
+  readonly force?: boolean;
   readonly settle?: number;
   readonly dryRun?: boolean;
   readonly display?: boolean;
@@ -30,6 +31,7 @@ export async function runUpdate(context: CommandContext, name: string, flags: Up
     pull: flags.pull === true,
     settleMs: settleMs(flags.settle),
     health: readHealth(flags),
+    force: flags.force === true,
     dryRun: flags.dryRun === true || flags.display === true,
     access: readAccess(flags),
   });

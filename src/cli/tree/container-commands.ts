@@ -13,6 +13,10 @@ export function addContainerCommands(program: Command, act: Act): void {
       "the container's name (default: the image's, with -TAG unless that is latest)",
     )
     .option('--set <name=value>', 'set a variable of the image’s templates (repeatable)', collect, [])
+    .option(
+      '--rootfs <dir>',
+      'run on the root file system in DIR, a deployment of another container or a tree, which is never written to; the image gives its name, labels and config',
+    )
     .option('--runtime <path>', 'the OCI runtime (default: RUNC_PATH, runtime in atomic.conf, runc, crun)')
     .option('--system-package <mode>', 'auto or no: packages are not built yet', 'auto')
     .option('--storage <backend>', 'only ostree')
@@ -25,7 +29,7 @@ export function addContainerCommands(program: Command, act: Act): void {
     program
       .command('uninstall <name>')
       .description('remove a system container')
-      .option('-f, --force', 'accepted for compatibility with atomic')
+      .option('-f, --force', 'also when another container has its root file system in it (install --rootfs)')
       .option('--system', 'accepted for compatibility with atomic')
       .option('--storage <backend>', 'only ostree'),
   ).action(act(async () => (await import('../commands/uninstall.ts')).runUninstall));
@@ -64,6 +68,10 @@ function addUpdate(command: Command, pull: '--pull' | '--no-pull'): Command {
   command
     .option('--set <name=value>', 'set a variable of the image’s templates (repeatable)', collect, [])
     .option('--rebase <image>', 'take the container to another image')
+    .option(
+      '-f, --force',
+      'also when another container has its root file system in the tree that goes (install --rootfs)',
+    )
     .option(
       pull,
       pull === '--pull'

@@ -74,7 +74,7 @@ describe('the repair of a container', () => {
       'write /h/units/web.service',
       'systemctl daemon-reload',
     ]);
-    const deployment = { staged: '/h/new', path: '/h/containers/web.0', dropRootfs: false };
+    const deployment = { staged: '/h/new', path: '/h/containers/web.0' };
     expect(plan({ deployment, settling: { ...NOTHING.settling, runtime: undefined } })).toEqual([
       'systemctl stop web',
       'remove /h/containers/web.0',
@@ -93,7 +93,6 @@ describe('the repair of a container', () => {
         deployment: {
           staged: world.at('containers/staging/new'),
           path: world.at('containers/web.0'),
-          dropRootfs: false,
         },
         unit: 'new unit',
         tmpfiles: `d ${world.at('run/new')} 0755\n`,
