@@ -85,7 +85,7 @@ export async function stageDeployment(app: App, request: StageRequest): Promise<
     const { healthCheck } = await app.store.readConfig(image);
     const coming = new Set(hostFiles.create.map((file) => file.path));
     if (rendered.hasService && rendered.spec !== undefined)
-      await checkHooks(rendered.spec, (hook) => coming.has(hook) || app.files.exists(hook));
+      await checkHooks(rendered.spec, (hook) => coming.has(hook) || app.files.standsNow(hook));
     const check = chooseHealthCheck(request.health, request.previous?.info.healthCheck, healthCheck);
     const info = { ...describe(request, rendered, exports, hostFiles), healthCheck: check };
     const files = [
