@@ -222,9 +222,17 @@ function firstHook({ spec }: RenderedDeployment): string {
   return prestart[0]?.path ?? '';
 }
 
+/** With limits that any sandbox may set; the numbers of a configuration are compared in test/render. */
 function runScript({ spec = {} }: RenderedDeployment, runtime: Runtime): ReturnType<typeof run> {
-  const args = ['/bin/sh', '-c', 'echo ran'];
-  const process = { ...Object(spec['process']), args, cwd: '/' };
+  const { rlimits, ...given } = Object(spec['process']) as { rlimits?: readonly JsonRecord[] };
+  const process = {
+    ...given,
+    ...(rlimits === undefined
+      ? {}
+      : { rlimits: rlimits.map((limit) => ({ ...limit, hard: 1024, soft: 1024 })) }),
+    args: ['/bin/sh', '-c', 'echo ran'],
+    cwd: '/',
+  };
   writeFileSync(join(deployment, 'config.json'), JSON.stringify(bindElsewhere({ ...spec, process })));
   return run(runtime);
 }
