@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { getContainer } from '../../src/app/containers.ts';
+import { diagnoseContainers } from '../../src/app/drift/diagnose-containers.ts';
 import { findPreinstalled, listPreinstalled, refusePreinstalled } from '../../src/app/preinstalled.ts';
 import { parseContainerName } from '../../src/container/name.ts';
 import { createListHost, writeContainer, writeDeployment, type ListHost } from './list-host.ts';
@@ -59,6 +60,24 @@ describe('containers of the operating system', () => {
     await expect(refusePreinstalled(host.app, 'update', parseContainerName('none'))).resolves.toBeUndefined();
     await expect(getContainer(host.app, parseContainerName('none'))).rejects.toMatchObject({
       code: 'container-not-found',
+    });
+  });
+
+  it('are judged with all others, and sent to the package manager', async () => {
+    const { preinstalled } = host.app.paths;
+    const path = join(preinstalled, 'plain');
+    for (const name of ['linked.0', 'redis-7.0'])
+      writeDeployment(join(preinstalled, name), { service: false });
+    writeFileSync(join(path, 'plain.service'), '[Service]');
+    const checks = await diagnoseContainers(host.app, { rootfs: true });
+    expect(checks.map(({ name, status }) => [name, status])).toEqual([
+      ['container linked', 'ok'],
+      ['container plain', 'drift'],
+      ['container redis-7.0', 'ok'],
+    ]);
+    expect(checks[1]).toMatchObject({
+      found: 'unit: /usr/lib/systemd/system/plain.service is missing',
+      advice: expect.stringContaining('part of the operating system'),
     });
   });
 
