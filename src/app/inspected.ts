@@ -5,7 +5,7 @@ import type { StoredImage } from '../store/image-store.ts';
 import { findContainer, getContainer, type Container, type Deployment } from './containers.ts';
 import type { App } from './context.ts';
 import { findImage } from './drift/judge-rootfs.ts';
-import { listPreinstalled } from './preinstalled.ts';
+import { findPreinstalled } from './preinstalled.ts';
 import { findStoredImage, notStored } from './stored-image.ts';
 
 export interface InspectedContainer {
@@ -54,7 +54,7 @@ async function getInstalled(app: App, text: string): Promise<InspectedContainer>
 async function findInstalled(app: App, name: ContainerName): Promise<InspectedContainer | undefined> {
   const installed = await findContainer(app, name);
   if (installed !== undefined) return asInspected(installed);
-  const brought = (await listPreinstalled(app)).find((container) => container.name === name);
+  const brought = await findPreinstalled(app, name);
   return brought === undefined ? undefined : { ...brought, current: undefined };
 }
 
