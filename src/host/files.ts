@@ -17,6 +17,7 @@ import { makeFolder } from '../make-folder.ts';
 import { fileError } from './files/file-error.ts';
 import { describeFile, installFile, missingParents, reproduceFile } from './files/install.ts';
 import { createJournal } from './files/journal-file.ts';
+import { listMounts } from './files/mounts.ts';
 import { removeEntry, removeTree } from './files/remove.ts';
 import { createFile, createSymlink, linkFile, syncDirectory, writeFileAtomic } from './files/replace.ts';
 import { isFileOpen } from './open-files.ts';
@@ -61,6 +62,9 @@ export function createFiles(exec: Exec, selinux: Selinux = createSelinux(exec)):
       return bavail * bsize;
     },
     sameFilesystem: async (a, b) => (await deviceOf(a)) === (await deviceOf(b)),
+    inode: async (path) =>
+      (await absentAsUndefined(`look at ${path}`, () => lstat(path, { bigint: true })))?.ino.toString(),
+    mounts: listMounts,
   };
 }
 

@@ -91,6 +91,11 @@ export interface Selinux {
   restoreLabels(paths: readonly string[]): Promise<void>;
   /** Whether a regular file has the label already that the policy has for `place`: then a hard link will do there. */
   hasLabelFor(file: string, place: string): Promise<boolean>;
+  /**
+   * The label of files that every container may read; undefined where SELinux is off.
+   * @throws AtomicError `host-file` where the policy names none
+   */
+  sharedLabel(): Promise<string | undefined>;
 }
 
 /** What is true of the machine and of us; cheap to know. */
@@ -119,6 +124,18 @@ export interface HostFile {
   readonly target?: string;
   /** Whether a hard link to `source` will do, where both are on one file system. */
   readonly link: boolean;
+}
+
+/** A mount, as the kernel tells of it. */
+export interface MountPoint {
+  /** Absolute path that it stands on. */
+  readonly place: string;
+  /** `MAJOR:MINOR` of the file system: a bind mount has its source's. */
+  readonly device: string;
+  /** ext4, overlay… */
+  readonly type: string;
+  /** The device, or whatever mount(8) was told for one. */
+  readonly source: string;
 }
 
 /** A file that only grows; a line that was appended is on the disk. */
@@ -213,6 +230,10 @@ export interface HostFiles {
   freeBytes(path: string): Promise<number>;
   /** Whether two paths stand, or would stand, on one file system. */
   sameFilesystem(a: string, b: string): Promise<boolean>;
+  /** The number that a file has in its file system, for as long as it is there or in use; links are not followed. */
+  inode(path: string): Promise<string | undefined>;
+  /** What is mounted in our mount namespace. Of several on one place, the last one is what is seen there. */
+  mounts(): Promise<MountPoint[]>;
 }
 
 /** Where everything stands on this host. Absolute paths without a slash at their end. */

@@ -1,12 +1,21 @@
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AtomicError } from '../errors.ts';
 import { toolMissing } from './exec/failure.ts';
 import type { Exec, Selinux } from './ports.ts';
 
 /** Is there when SELinux is on, enforcing or permissive: selinux(8). */
 const SWITCH = '/sys/fs/selinux/enforce';
+/** Holds `config` and a folder for each policy: selinux_config(5). */
+const CONFIGURATION = '/etc/selinux';
 
 /** SELinux by its own programs: the labels are the loaded policy's, whatever that is. */
-export function createSelinux(exec: Exec, isOn: boolean = existsSync(SWITCH)): Selinux {
+export function createSelinux(
+  exec: Exec,
+  isOn: boolean = existsSync(SWITCH),
+  configuration = CONFIGURATION,
+): Selinux {
   return {
     isOn,
     async requireTools() {
@@ -23,5 +32,19 @@ export function createSelinux(exec: Exec, isOn: boolean = existsSync(SWITCH)): S
       const wanted = await exec.run('matchpathcon', ['-n', '-m', 'file', place]);
       return found.stdout.trim() === wanted.stdout.trim();
     },
+    sharedLabel: async () => (isOn ? readSharedLabel(configuration) : undefined),
   };
+}
+
+/** `file = "LABEL"` in the policy's lxc_contexts, which is where atomic and Docker look. */
+async function readSharedLabel(configuration: string): Promise<string> {
+  const config = await readFile(join(configuration, 'config'), 'utf8').catch(() => '');
+  const policy = /^SELINUXTYPE=([\w-]+)\s*$/m.exec(config)?.[1] ?? 'targeted';
+  const path = join(configuration, policy, 'contexts/lxc_contexts');
+  const contexts = await readFile(path, 'utf8').catch(() => '');
+  const label = /^file\s*=\s*"([\w.:,-]+)"\s*$/m.exec(contexts)?.[1];
+  if (label !== undefined) return label;
+  throw new AtomicError('host-file', `${path} does not name a label for files that containers share`, {
+    hint: 'Install the policy for containers (container-selinux), or mount without --shared.',
+  });
 }

@@ -84,8 +84,11 @@ describe('what is made for the first time', () => {
     await files.link(at('l'), at('l2'));
     expect((await lstat(at('l2'))).isSymbolicLink()).toBe(true);
     expect(await files.isSame(at('f'), at('f2'))).toBe(true);
+    expect(await files.inode(at('f'))).toBe(await files.inode(at('f2')));
     expect(await files.isSame(at('l'), at('l2'))).toBe(true);
     expect(await files.isSame(at('f'), at('l'))).toBe(false);
+    expect(await files.inode(at('f'))).not.toBe(await files.inode(at('l')));
+    expect(await files.inode(at('nothing'))).toBe(undefined);
     expect(await files.isSame(at('none'), at('nothing'))).toBe(false);
     await expect(files.link(at('none'), at('g'))).rejects.toThrow(`Cannot link ${at('none')} to ${at('g')}`);
   });

@@ -1,5 +1,5 @@
-import { statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createExec } from '../../src/host/exec.ts';
 import { createFiles } from '../../src/host/files.ts';
@@ -103,6 +103,33 @@ describe('where SELinux is on', () => {
     const error = await failureOf(createSelinux(programs.exec, true).requireTools());
     expect([error.code, error.message]).toEqual(['tool-missing', expect.stringContaining(program)]);
     expect(error.hint).toContain(named);
+  });
+});
+
+describe('the label of files that containers share', () => {
+  const exec = new FakePrograms().exec;
+  const put = (path: string, content: string): void => {
+    mkdirSync(dirname(at(path)), { recursive: true });
+    writeFileSync(at(path), content);
+  };
+
+  it('is the one that the policy names', async () => {
+    put('config', '# a comment\nSELINUX=enforcing\nSELINUXTYPE=mls\n');
+    const contexts =
+      'process = "a:b:c:s0"\nfile = "system_u:object_r:container_file_t:s0:c1,c2"\nro_file="x"\n';
+    put('mls/contexts/lxc_contexts', contexts);
+    const label = await createSelinux(exec, true, folder()).sharedLabel();
+    expect(label).toBe('system_u:object_r:container_file_t:s0:c1,c2');
+  });
+
+  it('is told to be missing', async () => {
+    put('targeted/contexts/lxc_contexts', 'file = "x",upperdir=/etc"\n');
+    const error = await failureOf(createSelinux(exec, true, folder()).sharedLabel());
+    expect([error.code, error.message]).toEqual(['host-file', expect.stringContaining('lxc_contexts')]);
+  });
+
+  it('is none where SELinux is off', async () => {
+    expect(await createSelinux(exec, false, folder()).sharedLabel()).toBe(undefined);
   });
 });
 

@@ -1,8 +1,9 @@
-import { readFile, realpath, rmdir, unlink } from 'node:fs/promises';
+import { realpath, rmdir, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { AtomicError, systemCodeOf } from '../../errors.ts';
 import type { Exec } from '../ports.ts';
 import { fileError } from './file-error.ts';
+import { listMounts } from './mounts.ts';
 
 /** Removes a file, a link or an empty folder. */
 export async function removeEntry(path: string): Promise<boolean> {
@@ -37,17 +38,9 @@ export async function removeTree(exec: Exec, path: string): Promise<void> {
   await exec.run('rm', ['-rf', '--one-file-system', '--', path]);
 }
 
-/** A mount point at or below a path, as proc(5) lists them. */
+/** A mount point at or below a path. */
 async function mountWithin(path: string): Promise<string | undefined> {
   const root = join(await realpath(dirname(path)).catch(() => dirname(path)), basename(path));
-  const table = await readFile('/proc/self/mountinfo', 'utf8');
-  return table
-    .split('\n')
-    .map((line) => decodeMountPoint(line.split(' ')[4] ?? ''))
-    .find((point) => point === root || point.startsWith(`${root}/`));
-}
-
-/** Spaces and the like stand as `\040`. */
-function decodeMountPoint(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_match, octal: string) => String.fromCharCode(parseInt(octal, 8)));
+  const places = (await listMounts()).map(({ place }) => place);
+  return places.find((place) => place === root || place.startsWith(`${root}/`));
 }
