@@ -60,6 +60,8 @@ export const LIMITS = {
   'export-size': bytes(1 * MiB, 8 * MiB, "a template or other file that is read out of an image's /exports"),
   'host-files': count(65_536, 1_000_000, "entries of an image's /exports/hostfs"),
   'passwd-size': bytes(4 * MiB, 64 * MiB, 'a passwd or group file of an image'),
+  // Of a desktop with some ten thousand packages: half of it.
+  'rpm-database-size': bytes(1 * GiB, 64 * GiB, 'an rpm database in a tree whose packages are compared'),
   // Three for each layer of each image, and a few.
   'archive-members': count(16_384, 1_000_000, 'members of an oci-archive or docker-archive'),
   'archive-unpacked-size': bytes(256 * GiB, 16 * TiB, 'such an archive after decompression'),

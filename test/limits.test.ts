@@ -4,11 +4,13 @@ import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
+import { readPackages } from '../src/app/diff/rpm-packages.ts';
 import { readExports } from '../src/container/exports.ts';
 import { walkHostfs } from '../src/container/host-files/walk.ts';
 import { readImageFacts } from '../src/container/image-facts.ts';
 import { importLayers } from '../src/copy/import.ts';
 import { readImage, resolveManifest } from '../src/copy/resolve.ts';
+import { createFiles } from '../src/host/files.ts';
 import {
   formatLimit,
   limitExceeded,
@@ -27,6 +29,7 @@ import { openArchive } from '../src/transport/archive/open-archive.ts';
 import { sourceOf } from './copy/fakes.ts';
 import { buildImage, writePax, writeTar, type TarEntry } from './fixtures/image-builder.ts';
 import { useTempFolder } from './fixtures/temp-folder.ts';
+import { FakeExec } from './service/fake-systemctl.ts';
 import { failureOf, filterTar, through } from './stream/collect.ts';
 
 const AMD64 = { os: 'linux', architecture: 'amd64' };
@@ -119,6 +122,14 @@ const CASES: Readonly<
     () => {
       put('root/etc/passwd', 'r'.repeat(30));
       return readImageFacts(join(folder(), 'root'), []);
+    },
+  ],
+  'rpm-database-size': [
+    12,
+    () => {
+      put('root/var/lib/rpm/Packages', 'x'.repeat(12));
+      const exec = new FakeExec();
+      return readPackages({ exec, files: createFiles(exec) }, 'x', join(folder(), 'root'), folder(), false);
     },
   ],
   'archive-members': [3, () => indexOf(writeTar(files(3)))],

@@ -51,7 +51,8 @@ async function getInstalled(app: App, text: string): Promise<InspectedContainer>
   return (await findInstalled(app, name)) ?? asInspected(await getContainer(app, name));
 }
 
-async function findInstalled(app: App, name: ContainerName): Promise<InspectedContainer | undefined> {
+/** A container of the checkouts, or one that the operating system brings. */
+export async function findInstalled(app: App, name: ContainerName): Promise<InspectedContainer | undefined> {
   const installed = await findContainer(app, name);
   if (installed !== undefined) return asInspected(installed);
   const brought = await findPreinstalled(app, name);

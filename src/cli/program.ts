@@ -9,6 +9,7 @@ import { addContainerCommands } from './tree/container-commands.ts';
 import { addHostCommands } from './tree/host-commands.ts';
 import { addImageCommands } from './tree/image-commands.ts';
 import { readVerbose } from './tree/inspect-commands.ts';
+import { addMountCommands } from './tree/mount-commands.ts';
 import { seconds } from './tree/options.ts';
 
 const DEFAULT_LOCK_WAIT_SECONDS = 30;
@@ -70,6 +71,7 @@ export function buildProgram(version: string, exit: (code: number) => void): Com
     };
   addContainerCommands(program, act);
   addImageCommands(program, act);
+  addMountCommands(program, act);
   addHostCommands(program, act);
   for (const command of allCommands(program)) tellUsage(command);
   return program;

@@ -78,23 +78,41 @@ export async function compareTrees(
   }
 }
 
-/** What the looks of two entries differ in. */
 function compareEntries(
   was: Stats | undefined,
   is: Stats | undefined,
   expected: string,
   actual: string,
 ): string[] {
-  if (was === undefined || is === undefined || isSameFile(was, is)) return [];
-  if (kindOf(was) !== kindOf(is)) return [`${describeKind(is)}, was ${describeKind(was)}`];
-  const changes: string[] = [];
-  if (was.uid !== is.uid || was.gid !== is.gid)
-    changes.push(`owner ${is.uid}:${is.gid}, was ${was.uid}:${was.gid}`);
+  return was === undefined || is === undefined
+    ? []
+    : compareLooks(was, is, expected, actual).map(({ found }) => found);
+}
+
+/** One thing that the looks of two entries differ in. */
+export interface LooksDifference {
+  /** mtree(5)'s words for it. */
+  readonly keywords: readonly ('type' | 'uid' | 'gid' | 'link' | 'mode' | 'size')[];
+  readonly found: string;
+}
+
+/** What the looks of two entries differ in; those of two kinds in nothing else. Paths are absolute byte strings. */
+export function compareLooks(was: Stats, is: Stats, expected: string, actual: string): LooksDifference[] {
+  if (isSameFile(was, is)) return [];
+  if (kindOf(was) !== kindOf(is))
+    return [{ keywords: ['type'], found: `${describeKind(is)}, was ${describeKind(was)}` }];
+  const changes: LooksDifference[] = [];
+  const owners = (['uid', 'gid'] as const).filter((key) => was[key] !== is[key]);
+  if (owners.length > 0)
+    changes.push({ keywords: owners, found: `owner ${is.uid}:${is.gid}, was ${was.uid}:${was.gid}` });
   if (was.isSymbolicLink()) {
     const [before, now] = [readLink(expected), readLink(actual)];
-    if (before !== now) changes.push(`points at ${showBytes(now)}, was ${showBytes(before)}`);
-  } else if (was.mode !== is.mode) changes.push(`mode ${octal(is)}, was ${octal(was)}`);
-  if (was.isFile() && was.size !== is.size) changes.push(`${is.size} bytes, was ${was.size}`);
+    if (before !== now)
+      changes.push({ keywords: ['link'], found: `points at ${showBytes(now)}, was ${showBytes(before)}` });
+  } else if (was.mode !== is.mode)
+    changes.push({ keywords: ['mode'], found: `mode ${octal(is)}, was ${octal(was)}` });
+  if (was.isFile() && was.size !== is.size)
+    changes.push({ keywords: ['size'], found: `${is.size} bytes, was ${was.size}` });
   return changes;
 }
 

@@ -170,14 +170,18 @@ export class ImageStore {
 
   /** @throws AtomicError `store-invalid` when the config is not there (atomic's prune took configs of images in use) */
   async readConfig(image: StoredImage): Promise<ImageConfig> {
-    const what = `the config of ${image.name}`;
+    return parseImageConfig(Buffer.from(await this.readConfigText(image), 'utf8'), nameConfig(image));
+  }
+
+  /** The JSON of the config, as the image has it. @throws AtomicError `store-invalid` when it is not there */
+  async readConfigText(image: StoredImage): Promise<string> {
     const commit = await this.repository.resolveRef(blobRef(image.manifest.config.digest));
     if (commit === undefined) {
-      throw new AtomicError('store-invalid', `${what} is not in ${this.repository.path}`, {
+      throw new AtomicError('store-invalid', `${nameConfig(image)} is not in ${this.repository.path}`, {
         hint: 'Pull the image again.',
       });
     }
-    return parseImageConfig(Buffer.from(await this.repository.readFile(commit, '/content'), 'utf8'), what);
+    return this.repository.readFile(commit, '/content');
   }
 
   async #readImage(name: string, commit: StoredCommit): Promise<StoredImage | undefined> {
@@ -201,4 +205,8 @@ export class ImageStore {
       created: commit.created,
     };
   }
+}
+
+function nameConfig({ name }: StoredImage): string {
+  return `the config of ${name}`;
 }

@@ -101,12 +101,17 @@ export async function compareContents(
   if (was === undefined || is === undefined) return undefined;
   if ((await fileObjectChecksum(expected, was)) !== (await fileObjectChecksum(actual, is)))
     return 'another content';
-  const paths = [expected, actual].map(showBytes);
+  return (await haveSameXattrs(exec, expected, actual)) ? undefined : 'other extended attributes';
+}
+
+/** Whether two files that are alike in all else have the same extended attributes; paths as above. */
+export async function haveSameXattrs(exec: Exec, one: string, other: string): Promise<boolean> {
+  const paths = [one, other].map(showBytes);
   // A name that is no text cannot be given to a program.
-  if (paths.some((path, i) => bytePath(path) !== [expected, actual][i])) return undefined;
+  if (paths.some((path, i) => bytePath(path) !== [one, other][i])) return true;
   const sums: string[] = [];
   for (const path of paths) sums.push(await askOstree(exec, path));
-  return sums[0] === sums[1] ? undefined : 'other extended attributes';
+  return sums[0] === sums[1];
 }
 
 /** Files that stand under no object's name by their plain checksum, or that were emptied. */

@@ -111,6 +111,8 @@ export interface ContainerOnDisk {
   readonly created?: Date;
   readonly service?: boolean;
   readonly remote?: string;
+  /** More of its config.json. */
+  readonly config?: Readonly<Record<string, unknown>>;
 }
 
 function namesIn(folder: string): string[] {
@@ -140,7 +142,10 @@ export function writeDeployment(path: string, options: ContainerOnDisk = {}): vo
     ...(options.remote === undefined ? {} : { remote: options.remote }),
   };
   writeFileSync(join(path, 'info'), JSON.stringify(info, undefined, 4));
-  writeFileSync(join(path, 'config.json'), JSON.stringify({ ociVersion: '1.0.2', process: { args } }));
+  writeFileSync(
+    join(path, 'config.json'),
+    JSON.stringify({ ociVersion: '1.0.2', process: { args }, ...options.config }),
+  );
 }
 
 export interface ImageOnDisk {

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import { AtomicError } from '../../src/errors.ts';
 import type { Exec, RunOptions, RunResult } from '../../src/host/ports.ts';
 import type { Clock } from '../../src/service/clock.ts';
@@ -43,8 +44,8 @@ export class FakeExec implements Exec {
     return Promise.reject(new Error('not asked for'));
   }
 
-  filter(): never {
-    throw new Error('not asked for');
+  filter(...given: Parameters<Exec['filter']>): Duplex {
+    throw new Error(`not asked for: ${given.flat().join(' ')}`);
   }
 
   find(program: string): Promise<string | undefined> {

@@ -69,10 +69,10 @@ function addVerify(command: Command): Command {
   );
 }
 
-/** `-v` is the program's --version, but behind `verify` it was --verbose in atomic. */
+/** `-v` is the program's --version, but behind `verify` and `diff` it was --verbose in atomic. */
 export function readVerbose(args: readonly string[]): readonly string[] {
-  const verify = args.indexOf('verify');
-  const words = args.slice(0, verify).filter((arg) => !arg.startsWith('-'));
-  if (verify === -1 || words.some((word) => word !== 'images')) return args;
-  return args.map((arg, i) => (i > verify && arg === '-v' ? '--verbose' : arg));
+  const command = args.findIndex((arg) => arg === 'verify' || arg === 'diff');
+  const words = args.slice(0, command).filter((arg) => !arg.startsWith('-'));
+  if (command === -1 || words.some((word) => word !== 'images')) return args;
+  return args.map((arg, i) => (i > command && arg === '-v' ? '--verbose' : arg));
 }
