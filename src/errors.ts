@@ -40,6 +40,7 @@ export type ErrorCode =
   | 'unit-invalid'
   | 'file-exists'
   | 'host-file'
+  | 'not-mounted'
   | 'container-not-found'
   | 'container-in-use'
   | 'container-preinstalled'

@@ -73,6 +73,15 @@ export function verifyLockPath(app: App): string {
   return join(lockFolder(app), 'verify');
 }
 
+/** What is mounted for somebody to look at, a folder each: see mount/mount-record.ts. */
+export function mountsFolder(app: App): string {
+  return ownFolder(app, 'mounts');
+}
+
+export function mountsLockPath(app: App): string {
+  return join(lockFolder(app), 'mounts');
+}
+
 export function containerLockPath(app: App, name: ContainerName): string {
   return join(lockFolder(app), `container-${name}`);
 }

@@ -46,18 +46,16 @@ async function findContainerTree(app: App, name: ContainerName): Promise<Contain
   return { kind: 'container', name, deployment: path, rootfs: await findRootfs(app, name, path, info), info };
 }
 
-/** `remote` is the folder of a tree elsewhere: another container's deployment, or the tree itself. */
+/** A container may have its tree elsewhere. */
 async function findRootfs(
   app: App,
   name: ContainerName,
   deployment: string,
   { remote }: ContainerInfo,
 ): Promise<string> {
-  const places = [join(remote ?? deployment, 'rootfs'), ...(remote === undefined ? [] : [remote])];
-  for (const place of places) {
-    if ((await app.files.isDirectory(place)) && (await app.files.readLink(place)) === undefined) return place;
-  }
-  throw new AtomicError('host-file', `The container ${name} has no tree: there is no folder ${places[0]}`, {
+  const place = remote ?? join(deployment, 'rootfs');
+  if ((await app.files.isDirectory(place)) && (await app.files.readLink(place)) === undefined) return place;
+  throw new AtomicError('host-file', `The container ${name} has no tree: there is no folder ${place}`, {
     hint: 'Images that only bring host files have none; for any other, atomic-ts status tells more.',
   });
 }

@@ -1,14 +1,18 @@
 import { isAtomicError } from '../errors.ts';
 import type { App } from './context.ts';
-import { journalFolder } from './layout.ts';
+import { journalFolder, mountsFolder } from './layout.ts';
 
 /**
- * What every command begins with. Where nothing is open, it costs a look into one folder.
+ * What every command begins with. Where nothing is open, it costs a look into two folders.
  *
  * Only root ends what is open; another user, who may seldom look there, is told.
  */
 export async function endOpenChanges(app: App): Promise<void> {
-  if ((await listFolder(app)).length === 0) return;
+  if (app.identity.uid === 0 && (await listFolder(app, mountsFolder(app))).length > 0) {
+    const { endDeadMountsQuietly } = await import('./mount/dead-mounts.ts');
+    await endDeadMountsQuietly(app);
+  }
+  if ((await listFolder(app, journalFolder(app))).length === 0) return;
   if (app.identity.uid === 0) {
     const { recoverOpenChanges } = await import('./recover.ts');
     await recoverOpenChanges(app);
@@ -20,9 +24,9 @@ export async function endOpenChanges(app: App): Promise<void> {
   }
 }
 
-async function listFolder(app: App): Promise<string[]> {
+async function listFolder(app: App, folder: string): Promise<string[]> {
   try {
-    return await app.files.list(journalFolder(app));
+    return await app.files.list(folder);
   } catch (error) {
     if (isAtomicError(error, 'not-root')) return [];
     throw error;

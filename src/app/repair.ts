@@ -7,6 +7,7 @@ import { findContainer } from './containers.ts';
 import type { App } from './context.ts';
 import { stagingFolder, trashFolder } from './layout.ts';
 import { refusePreinstalled } from './preinstalled.ts';
+import { endDeadMounts } from './mount/dead-mounts.ts';
 import { endImports } from './sync-imports.ts';
 import {
   listJournals,
@@ -53,18 +54,27 @@ export async function repair(app: App, only: ContainerName | undefined): Promise
   if (only === undefined && (subjects.has(undefined) || (await listStoreLeftovers(app)).length > 0)) {
     await repairLocked(app, found, undefined, () => repairStore(app, found));
   }
+  if (only === undefined) await repairMounts(app, found);
   return found;
 }
 
+/** Mounts have a lock of their own, and belong to nobody's changes. */
+async function repairMounts(app: App, found: Findings): Promise<void> {
+  await gather(app, found, undefined, async () => {
+    const { removed, failed } = await endDeadMounts(app, app.lockWaitMs);
+    found.removed.push(...removed);
+    found.failed.push(...failed.map((error) => ({ subject: undefined, error })));
+  });
+}
+
 /** Repairs what no living process is at; an error is one of the findings. */
-async function repairLocked(
-  app: App,
-  found: Findings,
-  subject: Subject,
-  work: () => Promise<void>,
-): Promise<void> {
+function repairLocked(app: App, found: Findings, subject: Subject, work: () => Promise<void>): Promise<void> {
+  return gather(app, found, subject, () => withFreeLock(app, subject, work, app.lockWaitMs));
+}
+
+async function gather(app: App, found: Findings, subject: Subject, work: () => Promise<void>): Promise<void> {
   try {
-    await withFreeLock(app, subject, work, app.lockWaitMs);
+    await work();
   } catch (error) {
     if (!isAtomicError(error) || app.signal.aborted) throw error;
     if (error.code === 'busy') found.busy.push({ subject, message: error.message });

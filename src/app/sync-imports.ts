@@ -60,7 +60,8 @@ async function mark(app: App, image: string): Promise<string> {
   return markImport(journalFolder(app), { pid: process.pid, boot: await readBoot(app), ref, previous });
 }
 
-async function readBoot(app: App): Promise<string> {
+/** Which boot of this machine it is. */
+export async function readBoot(app: App): Promise<string> {
   return (await app.files.readIfExists(BOOT_ID, BOOT_ID_BYTES))?.toString('utf8').trim() ?? '';
 }
 
