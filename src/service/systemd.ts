@@ -201,9 +201,22 @@ function parseProperties(block: string): UnitProperties {
   return properties;
 }
 
+/**
+ * What a container's processes say themselves is its scope's where its runtime has made one (--systemd-cgroup) and handed
+ * our streams on: crun always, runc when it detaches.
+ */
+const SCOPES = ['runc', 'crun'];
+
 async function journalTail(exec: Exec, unit: string, lines: number, since?: number): Promise<string> {
   const from = since === undefined ? [] : [`--since=@${(since / 1000).toFixed(3)}`];
-  const args = ['--no-pager', '--quiet', `--unit=${unitName(unit)}`, `--lines=${lines}`, ...from];
+  const units = [unitName(unit), ...SCOPES.map((runtime) => `${runtime}-${unit}.scope`)];
+  const args = [
+    '--no-pager',
+    '--quiet',
+    ...units.map((name) => `--unit=${name}`),
+    `--lines=${lines}`,
+    ...from,
+  ];
   try {
     return (await exec.run('journalctl', args)).stdout.trimEnd();
   } catch (error) {

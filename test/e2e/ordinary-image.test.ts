@@ -75,7 +75,7 @@ describe.each([
   const pidOf = async (name: string): Promise<string> =>
     String((JSON.parse(await stage.run(program, 'state', name)) as { pid: number }).pid);
   const journalOf = (name: string): Promise<string> =>
-    stage.run('journalctl', '--quiet', `--unit=${name}`, '--output=cat');
+    stage.run('journalctl', '--quiet', `--unit=${name}`, `--unit=crun-${name}.scope`, '--output=cat');
   const install = (name: string, image: string): Promise<string> =>
     stage.succeed('install', `localhost:5000/${image}`, '--name', name, '--runtime', program);
 

@@ -145,11 +145,13 @@ describe('systemd', () => {
     const exec = new FakeExec(() => 'line 1\nline 2\n');
     expect(await createSystemd(exec).journalTail('web', 20, 1_500)).toBe('line 1\nline 2');
     expect(exec.lines).toEqual([
-      'journalctl --no-pager --quiet --unit=web.service --lines=20 --since=@1.500',
+      'journalctl --no-pager --quiet --unit=web.service --unit=runc-web.scope --unit=crun-web.scope --lines=20 --since=@1.500',
     ]);
     const none = new FakeExec(() => ({ exitCode: 127, stderr: '' }));
     expect(await createSystemd(none).journalTail('web', 20)).toContain('no journal');
-    expect(none.lines).toEqual(['journalctl --no-pager --quiet --unit=web.service --lines=20']);
+    expect(none.lines).toEqual([
+      'journalctl --no-pager --quiet --unit=web.service --unit=runc-web.scope --unit=crun-web.scope --lines=20',
+    ]);
   });
 
   it('gives the journal since the start with a failure', async () => {
