@@ -45,6 +45,17 @@ export async function getContainer(app: App, name: ContainerName, what = 'change
   });
 }
 
+/** atomic's words, of commands that look in all of its storages. */
+export function unableToFind(name: string): AtomicError {
+  return new AtomicError(
+    'container-not-found',
+    `Unable to find '${name}' in the following backends: ostree`,
+    {
+      hint: 'atomic-ts containers list --all shows what is installed.',
+    },
+  );
+}
+
 /** The deployment in one of a container's two places; undefined when that is empty. */
 export async function readDeployment(
   app: App,

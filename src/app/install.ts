@@ -11,7 +11,7 @@ import { planInstall, type HostSide } from './plan-change.ts';
 import { findOrPull, holdImage, readReference, type HeldImage, type RegistryAccess } from './pull-image.ts';
 import { findPreinstalled } from './preinstalled.ts';
 import { findRemoteRootfs, refuseTenants, tellRemote, withTreeHeld } from './remote-rootfs.ts';
-import { runOnce } from './run-once.ts';
+import { runOnce, type OnceCommand } from './run-once.ts';
 import { stageDeployment, type StagedDeployment } from './stage-deployment.ts';
 import { deploymentPath } from './layout.ts';
 
@@ -30,6 +30,8 @@ export interface InstallRequest {
   readonly pull: boolean;
   readonly dryRun: boolean;
   readonly access: RegistryAccess;
+  /** Run it once instead, whatever it says of itself. */
+  readonly once?: OnceCommand;
 }
 
 export type InstallOutcome =
@@ -93,8 +95,8 @@ async function install(
     return withTreeHeld(app, remote, async () => {
       const { staged, once } = await stage(app, request, runtime, { name, remote }, await findImage());
       try {
-        if (!request.dryRun && once) {
-          return { kind: 'ran-once', name, exitCode: await runOnce(app, staged, runtime) };
+        if (!request.dryRun && (once || request.once !== undefined)) {
+          return { kind: 'ran-once', name, exitCode: await runOnce(app, staged, runtime.path, request.once) };
         }
         return await placeStaged(app, staged, request);
       } finally {

@@ -93,7 +93,7 @@ export function start(name: ContainerName, ours: boolean, { settleMs, runtime, c
   return [...removeContainer(name, ours, runtime), { kind: 'start', unit: name, settleMs, ...health }];
 }
 
-function removeContainer(name: ContainerName, ours: boolean, runtime: string | undefined): Step[] {
+function removeContainer(name: string, ours: boolean, runtime: string | undefined): Step[] {
   return runtime === undefined ? [] : [{ kind: 'remove-container', runtime, container: name, ours }];
 }
 
@@ -218,17 +218,22 @@ function changeHostFiles(old: readonly string[], next: HostSide): Step[] {
   ];
 }
 
-/** A bundle that is run once where it was staged; what its service would need is there meanwhile. */
-export function planRun(
-  name: ContainerName,
-  bundle: { readonly path: string; readonly tmpfiles: string | undefined },
-  runtime: string,
-): Step[] {
-  const { path, tmpfiles } = bundle;
+/** A bundle that is run once where it was staged. */
+export interface OnceBundle {
+  readonly path: string;
+  /** What the runtime calls it. */
+  readonly id: string;
+  readonly tmpfiles: string | undefined;
+  /** Whether they are those of an installed container, which needs them afterwards as well. */
+  readonly keepTmpfiles: boolean;
+}
+
+/** What the bundle's service would need is there meanwhile. */
+export function planRun({ path, id, tmpfiles, keepTmpfiles }: OnceBundle, runtime: string): Step[] {
   return [
     ...(tmpfiles === undefined ? [] : [{ kind: 'create-tmpfiles', path: tmpfiles } as const]),
-    ...removeContainer(name, false, runtime),
-    { kind: 'run-attached', runtime, container: name, folder: path },
-    ...(tmpfiles === undefined ? [] : [{ kind: 'remove-tmpfiles', path: tmpfiles } as const]),
+    ...removeContainer(id, false, runtime),
+    { kind: 'run-attached', runtime, container: id, folder: path },
+    ...(tmpfiles === undefined || keepTmpfiles ? [] : [{ kind: 'remove-tmpfiles', path: tmpfiles } as const]),
   ];
 }

@@ -1,9 +1,8 @@
-import { AtomicError } from '../errors.ts';
 import type { ContainerName } from '../container/name.ts';
 import { describeSteps } from '../transaction/plan.ts';
 import type { App } from './context.ts';
 import { carryOut, placesOf, readPresent, requireRoot, withContainerLock } from './change.ts';
-import { findContainer, findDeployments } from './containers.ts';
+import { findContainer, findDeployments, unableToFind } from './containers.ts';
 import { hostFilesToRemove } from './host-files.ts';
 import { planUninstall } from './plan-change.ts';
 import { refusePreinstalled } from './preinstalled.ts';
@@ -33,13 +32,7 @@ export async function uninstallContainer(
     const container = await findContainer(app, name);
     if (container === undefined) {
       await refusePreinstalled(app, 'uninstall', name);
-      throw new AtomicError(
-        'container-not-found',
-        `Unable to find '${name}' in the following backends: ostree`,
-        {
-          hint: 'atomic-ts containers list --all shows what is installed.',
-        },
-      );
+      throw unableToFind(name);
     }
     const deployments = await findDeployments(app, name);
     if (!force) await refuseTenants(app, `uninstall ${name}`, deployments);

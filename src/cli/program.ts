@@ -11,6 +11,8 @@ import { addImageCommands } from './tree/image-commands.ts';
 import { readVerbose } from './tree/inspect-commands.ts';
 import { addMountCommands } from './tree/mount-commands.ts';
 import { seconds } from './tree/options.ts';
+import { addRunCommands } from './tree/run-commands.ts';
+import { splitRunWords } from './tree/run-words.ts';
 
 const DEFAULT_LOCK_WAIT_SECONDS = 30;
 
@@ -21,9 +23,16 @@ const DEFAULT_LOCK_WAIT_SECONDS = 30;
  */
 export async function runProgram(args: readonly string[], version: string): Promise<number> {
   let exitCode: number = EXIT.ok;
-  const program = buildProgram(version, (code) => (exitCode = code));
+  let words: readonly string[] = [];
+  const program = buildProgram(
+    version,
+    (code) => (exitCode = code),
+    () => words,
+  );
   try {
-    await program.parseAsync(readVerbose(args), { from: 'user' });
+    const parted = splitRunWords(program, args);
+    words = parted.words;
+    await program.parseAsync(readVerbose(parted.own), { from: 'user' });
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
@@ -35,7 +44,11 @@ export async function runProgram(args: readonly string[], version: string): Prom
 }
 
 /** All commands and their options; `--help` and the man pages are made from it. */
-export function buildProgram(version: string, exit: (code: number) => void): Command {
+export function buildProgram(
+  version: string,
+  exit: (code: number) => void,
+  words: () => readonly string[] = () => [],
+): Command {
   const program = new Command('atomic-ts')
     .description(
       'Installs OCI and Docker images as system containers: systemd services run by runc from an ostree checkout',
@@ -65,11 +78,13 @@ export function buildProgram(version: string, exit: (code: number) => void): Com
         lockWaitMs: Number(program.opts()['wait']) * 1000,
         command: namesOf(given.at(-1) as Command).join(' '),
         assumeYes: program.opts()['assumeyes'] === true,
+        words: words(),
         limits: (given.at(-2) as { readonly limit?: readonly string[] } | undefined)?.limit ?? [],
       };
       exit((await run(context, ...(given.slice(0, -1) as never[]))) ?? EXIT.ok);
     };
   addContainerCommands(program, act);
+  addRunCommands(program, act);
   addImageCommands(program, act);
   addMountCommands(program, act);
   addHostCommands(program, act);

@@ -1,5 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { statSync } from 'node:fs';
-import { constants } from 'node:os';
+import { open, unlink, type FileHandle } from 'node:fs/promises';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { AtomicError, messageOf } from '../errors.ts';
 import { findProgram, quietEnvironment, terminalEnvironment, type Environment } from './exec/environment.ts';
@@ -10,10 +13,11 @@ import { Halt } from './exec/halt.ts';
 import { heldDescriptors } from './exec/held.ts';
 import { collectOutput } from './exec/output.ts';
 import { isTooOldToTie, tieToUs } from './exec/tie.ts';
-import type { Exec, RunOptions, RunResult } from './ports.ts';
+import type { AttachOptions, Exec, RunOptions, RunResult } from './ports.ts';
 
 /** execa takes a descriptor of our own and hands it on; its types know none here, since it cannot tell the direction. */
-const inherited = (): 'ignore'[] => heldDescriptors() as unknown as 'ignore'[];
+const inherited = (...first: number[]): 'ignore'[] =>
+  [...first, ...heldDescriptors()] as unknown as 'ignore'[];
 
 /** How a program came to its end, as execa tells it. */
 interface Ending {
@@ -132,12 +136,14 @@ async function spawnChild(
 async function attach(
   program: string,
   args: readonly string[],
-  options: Pick<RunOptions, 'cwd' | 'env'>,
+  options: AttachOptions,
   environment: Environment,
 ): Promise<number> {
   const { execa } = await import('execa');
+  const document = options.document === undefined ? undefined : await openNameless(options.document);
+  const standard = options.silent === true ? 'ignore' : 'inherit';
   const child = execa(program, args, {
-    stdio: ['inherit', 'inherit', 'inherit', ...inherited()],
+    stdio: [standard, standard, standard, ...(document === undefined ? inherited() : inherited(document.fd))],
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     env: terminalEnvironment(environment, options.env),
     extendEnv: false,
@@ -156,6 +162,21 @@ async function attach(
   } finally {
     for (const signal of ['SIGINT', 'SIGQUIT'] as const) process.off(signal, leave);
     for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.off(signal, handOn);
+    await document?.close();
+  }
+}
+
+/** A file with a text, of which only the descriptor is left. */
+async function openNameless(text: string): Promise<FileHandle> {
+  const path = join(tmpdir(), `atomic-ts-${randomUUID()}`);
+  const file = await open(path, 'wx+', 0o600);
+  try {
+    await unlink(path);
+    await file.writeFile(text);
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
   }
 }
 

@@ -25,6 +25,13 @@ export interface RunOptions {
   readonly endWithUs?: boolean;
 }
 
+export interface AttachOptions extends Pick<RunOptions, 'cwd' | 'env'> {
+  /** A text that it can read as /proc/self/fd/3, and that nobody else sees: it is in a file without a name. */
+  readonly document?: string;
+  /** Whether its standard streams are nobody's instead: for one that leaves a process behind, which would keep ours. */
+  readonly silent?: boolean;
+}
+
 export interface RunResult {
   readonly exitCode: number;
   readonly stdout: string;
@@ -39,11 +46,7 @@ export interface Exec {
    */
   run(program: string, args: readonly string[], options?: RunOptions): Promise<RunResult>;
   /** Runs a program on our own terminal and resolves with its exit status (128+n for a signal). */
-  attach(
-    program: string,
-    args: readonly string[],
-    options?: Pick<RunOptions, 'cwd' | 'env'>,
-  ): Promise<number>;
+  attach(program: string, args: readonly string[], options?: AttachOptions): Promise<number>;
   /**
    * A program as a stream: what is written goes to its standard input, what is read is its standard output.
    * Errors with `tool-missing` or `command-failed`; destroying it ends the program.

@@ -34,26 +34,33 @@ const HELP_LIMIT_MS = 10_000;
  * One that was named has to be there: another is no substitute for it.
  * @throws AtomicError `tool-missing`
  */
-export async function findRuntime(
+export async function findRuntime(exec: Exec, sources: RuntimeSources): Promise<Runtime> {
+  const path = await locateRuntime(exec, sources, 'install the container');
+  return { path, features: await probeFeatures(exec, path) };
+}
+
+/**
+ * The same without a look at what it can do.
+ * @param purpose behind "Cannot": `install the container`
+ * @throws AtomicError `tool-missing`
+ */
+export async function locateRuntime(
   exec: Exec,
   { option, environment, conf }: RuntimeSources,
-): Promise<Runtime> {
+  purpose: string,
+): Promise<string> {
   const named = [option, environment, conf].find((name) => name !== undefined && name !== '');
   for (const candidate of named === undefined ? DEFAULTS : [named]) {
     const path = await exec.find(candidate);
-    if (path !== undefined) return { path, features: await probeFeatures(exec, path) };
+    if (path !== undefined) return path;
   }
   const missing = named ?? 'runc';
-  throw new AtomicError(
-    'tool-missing',
-    `Cannot install the container: the runtime ${missing} is not installed`,
-    {
-      hint:
-        named === undefined
-          ? 'Install it: dnf install runc, or apt-get install runc.'
-          : 'Install it, or name another with --runtime, RUNC_PATH or `runtime` in atomic.conf.',
-    },
-  );
+  throw new AtomicError('tool-missing', `Cannot ${purpose}: the runtime ${missing} is not installed`, {
+    hint:
+      named === undefined
+        ? 'Install it: dnf install runc, or apt-get install runc.'
+        : 'Install it, or name another with --runtime, RUNC_PATH or `runtime` in atomic.conf.',
+  });
 }
 
 /** Containers as the runtimes themselves know them; a runtime that is gone has none. */
@@ -75,6 +82,23 @@ export function createRuntimeContainers(exec: Exec): RuntimeContainers {
     exists: async (runtime, container) => (await ask(runtime, ['state', container])) === 0,
     remove: async (runtime, container) => void (await ask(runtime, ['delete', '--force', container])),
   };
+}
+
+/**
+ * Runs a process in a container that runs, on our terminal or detached from it.
+ * @param process runtime-spec's process, as JSON. Without one crun gives root's rights in /, whatever the container's own
+ * process has; so it is given whole.
+ * @returns the process's exit status, or the runtime's
+ */
+export async function execProcess(
+  exec: Exec,
+  runtime: string,
+  container: string,
+  { process, detach }: { readonly process: string; readonly detach: boolean },
+): Promise<number> {
+  const how = detach ? ['--detach'] : [];
+  const args = ['exec', ...how, '--process', '/proc/self/fd/3', container];
+  return exec.attach(runtime, args, { document: process, silent: detach });
 }
 
 /** What a runtime can do, told by its help texts, as atomic did: a runtime may be any program. */

@@ -2,7 +2,7 @@ import { AtomicError, isAtomicError, messageOf } from '../errors.ts';
 import type { StepContext } from './context.ts';
 import { failureOf } from './failure.ts';
 import { Journal, noteUndone, removeJournal, type OpenJournal } from './journal.ts';
-import { announceStep, describeStep, nameChange, type Plan } from './plan.ts';
+import { announceStep, describeStep, nameChange, type Plan, type Step } from './plan.ts';
 import { applyStep, captureStep, cleanStep, undoStep, type Before } from './steps.ts';
 
 interface Begun {
@@ -154,21 +154,31 @@ export async function recoverJournal(
     for (const text of trouble) context.report({ event: 'warning', text });
   }
   await removeJournal(path, context.files);
-  if (!journal.committed) await discardStaged(plan, context);
+  await discardStaged(plan, journal.committed, context);
   return journal.committed ? 'finished' : 'undone';
 }
 
 /**
- * Removes the trees in the making of a change that is undone. Behind the end of the journal: while it is there, they tell
- * what has been undone already.
+ * Removes the trees in the making of a change that is undone, and the bundle of one that ran a container, which has no
+ * other place. Behind the end of the journal: while it is there, they tell what has been undone already.
  */
-async function discardStaged({ steps }: Plan, { files, report }: StepContext): Promise<void> {
+async function discardStaged(
+  { steps }: Plan,
+  committed: boolean,
+  { files, report }: StepContext,
+): Promise<void> {
   for (const step of steps) {
-    if (step.kind !== 'place-deployment') continue;
+    const tree = stagedBy(step, committed);
+    if (tree === undefined) continue;
     try {
-      await files.removeTree(step.from);
+      await files.removeTree(tree);
     } catch (error) {
-      report({ event: 'warning', text: `Could not remove ${step.from}: ${messageOf(error)}` });
+      report({ event: 'warning', text: `Could not remove ${tree}: ${messageOf(error)}` });
     }
   }
+}
+
+function stagedBy(step: Step, committed: boolean): string | undefined {
+  if (step.kind === 'run-attached') return step.folder;
+  return step.kind === 'place-deployment' && !committed ? step.from : undefined;
 }

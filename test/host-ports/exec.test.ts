@@ -328,6 +328,21 @@ describe('find', () => {
 });
 
 describe('attach', () => {
+  it('hands over a text in a file without a name', async () => {
+    const read = 'test "$(cat /proc/self/fd/3)" = "a b" && exec readlink /proc/self/fd/3 >"$0"';
+    const seen = join(folder, 'seen');
+    expect(await exec.attach('sh', ['-c', read, seen], { document: 'a b' })).toBe(0);
+    expect(await readFile(seen, 'utf8')).toMatch(/ \(deleted\)\n$/);
+  });
+
+  it('leaves no stream of ours to one that is silent', async () => {
+    const seen = join(folder, 'streams');
+    const list = 'for fd in 0 1 2; do readlink /proc/self/fd/$fd >>"$0"; done';
+    expect(await exec.attach('sh', ['-c', list, seen], { silent: true })).toBe(0);
+    // Each readlink has its own standard output.
+    expect(await readFile(seen, 'utf8')).toBe(`/dev/null\n${seen}\n/dev/null\n`);
+  });
+
   it('gives back the exit status', async () => {
     expect(await exec.attach('sh', shell('exit 7'))).toBe(7);
   });

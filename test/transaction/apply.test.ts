@@ -590,6 +590,27 @@ describe('recovery', () => {
     expect(readFileSync(world.at('repo/refs/y'), 'utf8')).toBe('newer');
   });
 
+  test.each([
+    ['while its container ran', 'undone'],
+    ['behind the end of it', 'finished'],
+  ])('removes the bundle of a run that died %s', async (_when, outcome) => {
+    const world = newWorld();
+    const folder = world.at('containers/staging/new');
+    const steps: Step[] = [
+      { kind: 'remove-container', runtime: '/usr/bin/runc', container: 'web-run-1', ours: false },
+      { kind: 'run-attached', runtime: '/usr/bin/runc', container: 'web-run-1', folder },
+    ];
+    const last = outcome === 'undone' ? 'run /usr/bin/runc' : 'committed';
+    world.after = (call) => {
+      if (call.includes(last)) dieAt(world, 0, 'before');
+    };
+    await failure(apply(world, { action: 'run', container: NAME, steps }));
+    revive(world);
+    expect(existsSync(folder)).toBe(true);
+    expect(await recover(world)).toBe(outcome);
+    expect(existsSync(folder)).toBe(false);
+  });
+
   test.each(['before', 'after'] as const)(
     'of a process that died %s any of its calls: all or nothing',
     LONG,

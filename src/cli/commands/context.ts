@@ -16,6 +16,8 @@ export interface CommandContext {
   readonly command: string;
   /** Whether every question is answered with yes. */
   readonly assumeYes: boolean;
+  /** What follows the name that `run` was given. */
+  readonly words: readonly string[];
   /** `NAME=VALUE` of each --limit. */
   readonly limits: readonly string[];
 }
