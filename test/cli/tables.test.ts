@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { ListedContainer } from '../../src/app/list-containers.ts';
 import type { ListedImage } from '../../src/app/list-images.ts';
+import { formatDoomed } from '../../src/cli/commands/containers-delete.ts';
 import { formatContainers, toDocument as containerDocument } from '../../src/cli/commands/containers-list.ts';
 import { formatChecks } from '../../src/cli/commands/doctor.ts';
 import { formatImages, toDocument as imageDocument } from '../../src/cli/commands/images-list.ts';
+import { formatSummary } from '../../src/cli/commands/update-all.ts';
 import { formatTable } from '../../src/cli/output/table.ts';
 import { parseContainerName } from '../../src/container/name.ts';
 
@@ -217,5 +219,39 @@ describe('the lines of doctor', () => {
     ]);
     expect(formatChecks([fine, odd]).at(-1)).toBe('System containers can be installed on this host.');
     expect(formatChecks([bad, bad]).at(-1)).toContain('2 problems have');
+  });
+});
+
+describe('the tables of running containers', () => {
+  const hello = parseContainerName('hello');
+
+  it('name what is to be deleted, in the form of atomic', () => {
+    const name = parseContainerName('fromdocker');
+    expect(formatDoomed([{ name, image: 'atomic-test-system:latest' }])).toEqual([
+      '   ID           NAME                 IMAGE_NAME                STORAGE   ',
+      '   fromdocker   fromdocker           atomic-test-system:latest ostree    ',
+    ]);
+  });
+
+  it('sum an update of all up, in the form of atomic', () => {
+    const [before, latest] = ['a343067c24954934e4402a61fd25da2a', '792021433536442b13cc980f5b0d0932'];
+    const more = 'c'.repeat(32);
+    expect(
+      formatSummary([
+        {
+          name: hello,
+          before: before + more,
+          after: before + more,
+          latest: latest + more,
+          status: 'Not updated',
+          error: undefined,
+        },
+        { name: hello, before: '', after: '', latest: undefined, status: 'Unknown', error: undefined },
+      ]),
+    ).toEqual([
+      'Container       Image ID before update           Image ID after update            Latest image ID                  Status         ',
+      `hello           ${before} ${before} ${latest} Not updated    `,
+      `hello           ${' '.repeat(32)} ${' '.repeat(32)} <NOT FOUND>                      Unknown        `,
+    ]);
   });
 });

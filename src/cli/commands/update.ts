@@ -1,3 +1,5 @@
+import { AtomicError } from '../../errors.ts';
+import { EXIT } from '../exit-codes.ts';
 import { updateContainer } from '../../app/update.ts';
 import { parseContainerName } from '../../container/name.ts';
 import {
@@ -12,7 +14,7 @@ import {
 } from './context.ts';
 import { previewLines } from './preview.ts';
 
-interface UpdateFlags extends RegistryFlags, HealthFlags {
+export interface UpdateFlags extends RegistryFlags, HealthFlags {
   readonly set: readonly string[];
   readonly rebase?: string;
   readonly pull?: boolean;
@@ -20,10 +22,23 @@ interface UpdateFlags extends RegistryFlags, HealthFlags {
   readonly settle?: number;
   readonly dryRun?: boolean;
   readonly display?: boolean;
+  readonly all?: boolean;
 }
 
 /** `update` pulls unless told not to; `containers update` only when told to. */
-export async function runUpdate(context: CommandContext, name: string, flags: UpdateFlags): Promise<void> {
+export async function runUpdate(
+  context: CommandContext,
+  name: string | undefined,
+  flags: UpdateFlags,
+): Promise<number> {
+  if (flags.all === true) {
+    const { incompatible, runUpdateAll } = await import('./update-all.ts');
+    if (name !== undefined) throw incompatible("--all doesn't support a container name");
+    return runUpdateAll(context, flags);
+  }
+  if (name === undefined) {
+    throw new AtomicError('usage', 'Too few arguments.  Please specify the container');
+  }
   const outcome = await updateContainer(await openApp(context), {
     name: parseContainerName(name),
     set: readSet(flags.set),
@@ -40,10 +55,10 @@ export async function runUpdate(context: CommandContext, name: string, flags: Up
       context.output.result({ name, updated: false, image: outcome.image, digest: outcome.digest }, [
         'Latest version already installed.',
       ]);
-      return;
+      break;
     case 'preview':
       context.output.result(outcome.preview, previewLines(outcome.preview));
-      return;
+      break;
     case 'updated': {
       const { image, digest, previousDigest, deployment, devicesLeftOut } = outcome;
       context.output.result(
@@ -52,4 +67,5 @@ export async function runUpdate(context: CommandContext, name: string, flags: Up
       );
     }
   }
+  return EXIT.ok;
 }

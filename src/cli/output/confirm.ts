@@ -18,3 +18,16 @@ export async function confirm(question: string): Promise<boolean> {
     lines.close();
   }
 }
+
+/**
+ * Refuses a question that nobody would answer.
+ * @param command what asks: `atomic-ts containers delete`
+ * @throws AtomicError `usage`
+ */
+export function requirePerson(command: string, json: boolean): void {
+  if (process.stdin.isTTY && !json) return;
+  const why = json ? 'with --json it asks no question' : 'standard input is no terminal';
+  throw new AtomicError('usage', `${command} wants a confirmation, and ${why}`, {
+    hint: 'Confirm it with -y: atomic-ts -y …',
+  });
+}

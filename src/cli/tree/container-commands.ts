@@ -34,21 +34,44 @@ export function addContainerCommands(program: Command, act: Act): void {
       .option('--storage <backend>', 'only ostree'),
   ).action(act(async () => (await import('../commands/uninstall.ts')).runUninstall));
   addUpdate(
-    program.command('update <name>').description('pull a newer image and update a system container to it'),
+    program.command('update [name]').description('pull a newer image and update a system container to it'),
     '--no-pull',
   ).action(act(async () => (await import('../commands/update.ts')).runUpdate));
   const containers = program.command('containers').description('list and change system containers');
   addUpdate(
     containers
-      .command('update <name>')
+      .command('update [name]')
       .description('update a system container to the image in the local storage'),
     '--pull',
   ).action(act(async () => (await import('../commands/update.ts')).runUpdate));
-  addSettle(
-    containers.command('rollback <name>').description('take a system container back to its other deployment'),
-  ).action(act(async () => (await import('../commands/rollback.ts')).runRollback));
+  addRollback(containers, act);
+  addRollback(program, act);
+  addList(containers.command('list', { isDefault: true }), act);
+  addList(program.command('ps'), act);
   containers
-    .command('list', { isDefault: true })
+    .command('delete [names...]')
+    .description('remove system containers, as uninstall does, after a question')
+    .option('-a, --all', 'all of them')
+    .option(
+      '-f, --force',
+      'also those that another container has its root file system in; those that run go anyway',
+    )
+    .option('--storage <backend>', 'only ostree')
+    .action(act(async () => (await import('../commands/containers-delete.ts')).runContainersDelete));
+  containers
+    .command('trim')
+    .description('discard unused blocks (fstrim) of the file systems that running containers are on')
+    .action(act(async () => (await import('../commands/containers-trim.ts')).runContainersTrim));
+}
+
+function addRollback(parent: Command, act: Act): void {
+  addSettle(
+    parent.command('rollback <name>').description('take a system container back to its other deployment'),
+  ).action(act(async () => (await import('../commands/rollback.ts')).runRollback));
+}
+
+function addList(command: Command, act: Act): void {
+  command
     .description('list system containers (default: those that run or have failed)')
     .option('-a, --all', 'list all, running or not')
     .option(
@@ -66,6 +89,7 @@ export function addContainerCommands(program: Command, act: Act): void {
 
 function addUpdate(command: Command, pull: '--pull' | '--no-pull'): Command {
   command
+    .option('-a, --all', 'all system containers, one after the other, with a summary at the end')
     .option('--set <name=value>', 'set a variable of the image’s templates (repeatable)', collect, [])
     .option('--rebase <image>', 'take the container to another image')
     .option(
