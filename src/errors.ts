@@ -46,6 +46,7 @@ export type ErrorCode =
   | 'container-preinstalled'
   | 'rootfs-missing'
   | 'deployment-missing'
+  | 'not-running'
   | 'service-failed'
   | 'update-failed'
   | 'busy'

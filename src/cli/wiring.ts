@@ -12,7 +12,7 @@ import { createFiles } from '../host/files.ts';
 import { readIdentity } from '../host/identity.ts';
 import { createLocks } from '../host/locks.ts';
 import { resolvePaths } from '../host/paths.ts';
-import type { HostFacts } from '../host/ports.ts';
+import type { HostFacts, ProcessFacts } from '../host/ports.ts';
 import { createSelinux } from '../host/selinux.ts';
 import { moveLimits, type LimitValues } from '../limits.ts';
 import type { Templates } from '../render/own-template.ts';
@@ -71,6 +71,12 @@ export async function createApp({
 export async function gatherHostFacts({ exec, paths, files }: App): Promise<HostFacts> {
   const { gatherFacts } = await import('../host/facts.ts');
   return gatherFacts(exec, paths, files);
+}
+
+/** What `top` and `stats` count; loaded for them alone. */
+export async function readProcesses(pids: readonly number[]): Promise<readonly ProcessFacts[]> {
+  const { readProcesses: read } = await import('../host/processes.ts');
+  return read(pids);
 }
 
 /** atomic.conf's proxies count where the environment names none. */

@@ -308,3 +308,20 @@ export interface PlaceFacts {
   readonly sizeBytes: number | undefined;
   readonly freeBytes: number | undefined;
 }
+
+/** A process of this host, as proc(5) tells of it. */
+export interface ProcessFacts {
+  readonly pid: number;
+  readonly parent: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Processor time that it has used, in its own code and in the kernel for it. */
+  readonly cpuSeconds: number;
+  /** Since its start. */
+  readonly ageSeconds: number;
+  readonly residentBytes: number;
+  /** Its words; of one that shows none, its short name in brackets. */
+  readonly command: readonly string[];
+  /** Its cgroup in the hierarchy of version 2, from the root that we see. */
+  readonly cgroup: string | undefined;
+}

@@ -1,5 +1,6 @@
 import { AtomicError, isAtomicError } from '../errors.ts';
 import type { Exec } from '../host/ports.ts';
+import { parseJson } from '../image/json.ts';
 
 export interface Runtime {
   /** Absolute. */
@@ -99,6 +100,19 @@ export async function execProcess(
   const how = detach ? ['--detach'] : [];
   const args = ['exec', ...how, '--process', '/proc/self/fd/3', container];
   return exec.attach(runtime, args, { document: process, silent: detach });
+}
+
+/**
+ * The processes of a container that runs, as this host numbers them.
+ * @throws AtomicError `command-failed` with the runtime's own words, also for an answer that is no list of numbers
+ */
+export async function listPids(exec: Exec, runtime: string, container: string): Promise<number[]> {
+  const { stdout } = await exec.run(runtime, ['ps', '--format=json', container]);
+  const pids = parseJson(stdout, `What ${runtime} ps says of ${container}`, 'command-failed');
+  // runc says null of a container that has just ended.
+  if (pids === null) return [];
+  if (Array.isArray(pids) && pids.every((pid) => Number.isInteger(pid))) return pids as number[];
+  throw new AtomicError('command-failed', `What ${runtime} ps says of ${container} is no list of numbers`);
 }
 
 /** What a runtime can do, told by its help texts, as atomic did: a runtime may be any program. */

@@ -5,6 +5,8 @@ import { formatDoomed } from '../../src/cli/commands/containers-delete.ts';
 import { formatContainers, toDocument as containerDocument } from '../../src/cli/commands/containers-list.ts';
 import { formatChecks } from '../../src/cli/commands/doctor.ts';
 import { formatImages, toDocument as imageDocument } from '../../src/cli/commands/images-list.ts';
+import { formatStats } from '../../src/cli/commands/stats.ts';
+import { formatClock, formatProcesses } from '../../src/cli/commands/top.ts';
 import { formatSummary } from '../../src/cli/commands/update-all.ts';
 import { formatTable } from '../../src/cli/output/table.ts';
 import { parseContainerName } from '../../src/container/name.ts';
@@ -253,5 +255,48 @@ describe('the tables of running containers', () => {
       `hello           ${before} ${before} ${latest} Not updated    `,
       `hello           ${' '.repeat(32)} ${' '.repeat(32)} <NOT FOUND>                      Unknown        `,
     ]);
+  });
+
+  const web = {
+    container: hello,
+    pid: 4711,
+    parent: 1,
+    uid: 0,
+    gid: 33,
+    user: 'root',
+    cpuSeconds: 3725,
+    ageSeconds: 10,
+    cpuPercent: 12.5,
+    memoryPercent: 0.1,
+    residentBytes: 1_048_576,
+    command: ['sh', '-c', 'a\u001b[0m'],
+    cgroup: undefined,
+  };
+
+  it('list processes, with more columns where they are asked for', () => {
+    const now = new Date(2026, 10, 22, 3, 27, 12);
+    expect(formatProcesses([web], [], now)).toEqual([
+      'CONTAINER  PID     USER     %CPU  %MEM  RSS       UID   GID   CMD             ',
+      'hello      4711    root     12.5  0.1   1.05 MB   0     33    sh -c a\\u001b[0m',
+    ]);
+    expect(formatProcesses([web], ['ppid', 'time', 'stime'], now).map((line) => line.slice(40, 90))).toEqual([
+      'RSS       TIME     STIME               PPID    UID',
+      '1.05 MB   01:02:05 2026-11-22 03:27:02 1       0  ',
+    ]);
+  });
+
+  it('tell what is used, and a dash where nobody counts', () => {
+    const used = { container: hello, processes: 2, cpuSeconds: 1, cpuPercent: 0.4, memoryBytes: 5_000_000 };
+    expect(
+      formatStats([{ ...used, memoryLimitBytes: undefined, readBytes: 0, writtenBytes: undefined }]),
+    ).toEqual([
+      'CONTAINER  PROCESSES %CPU  TIME     MEMORY    LIMIT     READ      WRITTEN  ',
+      'hello      2         0.4   00:00:01 5.0 MB    -         0.0 B     -        ',
+    ]);
+  });
+
+  it('write days before hours', () => {
+    expect(formatClock(86_400 * 3 + 59)).toBe('3-00:00:59');
+    expect(formatClock(0.9)).toBe('00:00:00');
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { findRuntime } from '../../src/service/oci-runtime.ts';
+import { findRuntime, listPids } from '../../src/service/oci-runtime.ts';
 import { FakeExec } from './fake-systemctl.ts';
 
 /** A host on which only these programs are installed; each knows the given options. */
@@ -54,5 +54,22 @@ describe('findRuntime', () => {
       systemdCgroup: false,
       pidFile: false,
     });
+  });
+});
+
+describe('listPids', () => {
+  it.each([
+    ['[12,34]\n', [12, 34]],
+    ['[\n  12\n]\n', [12]],
+    ['null\n', []],
+  ])('reads %j', async (text, pids) => {
+    const exec = new FakeExec(() => text);
+    expect(await listPids(exec, '/usr/bin/runc', 'web')).toEqual(pids);
+    expect(exec.lines).toEqual(['/usr/bin/runc ps --format=json web']);
+  });
+
+  it.each(['PID TTY\n', '{}', '["1"]', '[1.5]'])('takes %j for no answer', async (text) => {
+    const asked = listPids(new FakeExec(() => text), '/usr/bin/runc', 'web');
+    await expect(asked).rejects.toMatchObject({ code: 'command-failed' });
   });
 });

@@ -20,4 +20,15 @@ export function addRunCommands(program: Command, act: Act): void {
     .command('stop <name>')
     .description('stop a system container until it is started again, or the host is')
     .action(act(async () => (await import('../commands/stop.ts')).runStop));
+  program
+    .command('top [names...]')
+    .description('list the processes of system containers (default: of all that run)')
+    .option('-o, --optional <field>', 'show one more: ppid, time or stime (repeatable)', collect, [])
+    .option('--json', 'print JSON')
+    .action(act(async () => (await import('../commands/top.ts')).runTop));
+  program
+    .command('stats [names...]')
+    .description('tell what system containers use of this host (default: all that run)')
+    .option('--json', 'print JSON')
+    .action(act(async () => (await import('../commands/stats.ts')).runStats));
 }
