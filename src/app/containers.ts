@@ -40,7 +40,11 @@ export async function getContainer(app: App, name: ContainerName, what = 'change
   const container = await findContainer(app, name);
   if (container !== undefined) return container;
   await refusePreinstalled(app, what, name);
-  throw new AtomicError('container-not-found', `System container '${name}' is not installed`, {
+  throw notInstalled(name);
+}
+
+export function notInstalled(name: ContainerName): AtomicError {
+  return new AtomicError('container-not-found', `System container '${name}' is not installed`, {
     hint: 'atomic-ts containers list --all shows those that are.',
   });
 }

@@ -12,7 +12,8 @@ import { readReference, type RegistryAccess } from './pull-image.ts';
 import { readRemoteImage } from './remote-image.ts';
 import { readIfReference } from './stored-image.ts';
 import { displayName } from './stage-deployment.ts';
-import { findInspected, type InspectedContainer, type InspectedKind } from './inspected.ts';
+import type { FoundContainer } from './find-installed.ts';
+import { findInspected, type InspectedKind } from './inspected.ts';
 
 export interface InfoRequest {
   readonly text: string;
@@ -99,7 +100,7 @@ function registryName(reference: ImageReference | undefined, always: boolean): s
   return `${domain}/${repository}${digest === undefined ? `:${tag}` : `@${digest}`}`;
 }
 
-function valuesOf({ name, info }: InspectedContainer): ContainerValues {
+function valuesOf({ name, info }: FoundContainer): ContainerValues {
   const values = Object.keys(info.values)
     .sort()
     .map((key) => ({

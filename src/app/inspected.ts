@@ -1,25 +1,16 @@
 /** What a name on the command line stands for where it may be an image or a container. */
-import { isContainerName, parseContainerName, type ContainerName } from '../container/name.ts';
-import type { ContainerInfo } from '../container/info.ts';
+import { isContainerName, parseContainerName } from '../container/name.ts';
 import type { StoredImage } from '../store/image-store.ts';
-import { findContainer, getContainer, type Container, type Deployment } from './containers.ts';
+import { notInstalled } from './containers.ts';
 import type { App } from './context.ts';
 import { findImage } from './drift/judge-rootfs.ts';
-import { findPreinstalled } from './preinstalled.ts';
+import { findInstalled, type FoundContainer } from './find-installed.ts';
 import { findStoredImage, notStored } from './stored-image.ts';
-
-export interface InspectedContainer {
-  readonly name: ContainerName;
-  readonly path: string;
-  readonly info: ContainerInfo;
-  /** Undefined for one that the operating system brings. */
-  readonly current: Deployment | undefined;
-}
 
 /** An image; a container, with the image that it was made from unless the store has it no more. */
 export type Inspected =
-  | { readonly image: StoredImage; readonly container: InspectedContainer | undefined }
-  | { readonly image: undefined; readonly container: InspectedContainer };
+  | { readonly image: StoredImage; readonly container: FoundContainer | undefined }
+  | { readonly image: undefined; readonly container: FoundContainer };
 
 /** What may be the beginning of an image's id. */
 const IMAGE_ID = /^[0-9a-f]{7,128}$/;
@@ -41,24 +32,14 @@ export async function findInspected(app: App, text: string, kind: InspectedKind)
   throw notStored(text);
 }
 
-async function withImage(app: App, container: InspectedContainer): Promise<Inspected> {
+async function withImage(app: App, container: FoundContainer): Promise<Inspected> {
   const image = await findImage(app, container);
   return image === undefined ? { image, container } : { image, container };
 }
 
-async function getInstalled(app: App, text: string): Promise<InspectedContainer> {
+async function getInstalled(app: App, text: string): Promise<FoundContainer> {
   const name = parseContainerName(text);
-  return (await findInstalled(app, name)) ?? asInspected(await getContainer(app, name));
-}
-
-/** A container of the checkouts, or one that the operating system brings. */
-export async function findInstalled(app: App, name: ContainerName): Promise<InspectedContainer | undefined> {
-  const installed = await findContainer(app, name);
-  if (installed !== undefined) return asInspected(installed);
-  const brought = await findPreinstalled(app, name);
-  return brought === undefined ? undefined : { ...brought, current: undefined };
-}
-
-function asInspected({ name, current }: Container): InspectedContainer {
-  return { name, path: current.path, info: current.info, current };
+  const found = await findInstalled(app, name);
+  if (found === undefined) throw notInstalled(name);
+  return found;
 }

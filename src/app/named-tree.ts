@@ -5,7 +5,7 @@ import type { ContainerInfo } from '../container/info.ts';
 import { AtomicError } from '../errors.ts';
 import type { StoredImage } from '../store/image-store.ts';
 import type { App } from './context.ts';
-import { findInstalled } from './inspected.ts';
+import { findInstalled } from './find-installed.ts';
 import { findStoredImage } from './stored-image.ts';
 
 export interface ContainerTree {

@@ -1,9 +1,9 @@
 /** Puts right what was left half done: open journals first, then what dead processes have left lying about. */
-import { AtomicError, isAtomicError } from '../errors.ts';
+import { isAtomicError, type AtomicError } from '../errors.ts';
 import type { ContainerName } from '../container/name.ts';
 import { listOstreeStaging, listUnfinishedIndexes } from '../store/collect-garbage.ts';
 import { requireRoot } from './change.ts';
-import { findContainer } from './containers.ts';
+import { findContainer, notInstalled } from './containers.ts';
 import type { App } from './context.ts';
 import { stagingFolder, trashFolder } from './layout.ts';
 import { refusePreinstalled } from './preinstalled.ts';
@@ -43,9 +43,7 @@ export async function repair(app: App, only: ContainerName | undefined): Promise
   const subjects = new Set([...(await listJournals(app)), ...(await listOwnersOfLeftovers(app))]);
   if (only !== undefined && !subjects.has(only) && (await findContainer(app, only)) === undefined) {
     await refusePreinstalled(app, 'repair', only);
-    throw new AtomicError('container-not-found', `System container '${only}' is not installed`, {
-      hint: 'atomic-ts containers list --all shows those that are.',
-    });
+    throw notInstalled(only);
   }
   for (const name of subjects) {
     if (name === undefined || (only !== undefined && name !== only)) continue;

@@ -29,7 +29,8 @@ export interface HealthGate {
 const ANY_STATUS = Array.from({ length: 256 }, (_, status) => status);
 
 /**
- * Runs a check once, in the container, as its user and with its environment. One that takes too long is ended.
+ * Runs a check once, in the container, as its user and with its environment (crun 1.8: as root, in /). One that takes
+ * too long is ended.
  * @throws AtomicError `interrupted`; a runtime that fails is a check that fails
  */
 export async function probe(
