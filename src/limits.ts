@@ -98,6 +98,11 @@ export const CHILD_OUTPUT_BYTES = 8 * MiB;
 /** A configuration file of the host (atomic.conf, auth.json). */
 export const CONFIG_FILE_BYTES = 1 * MiB;
 
+/** A package that is built from an image's spec, the time that takes, and what is shown of what the build said. */
+export const FOREIGN_PACKAGE_BYTES = 2 * GiB;
+export const FOREIGN_BUILD_MS = 600_000;
+export const BUILD_LOG_BYTES = 2 * KiB;
+
 /** Kept of what a health check printed; Docker keeps as much. */
 export const HEALTH_OUTPUT_CHARACTERS = 4096;
 /** Most that an image can ask of us for its health check: how long we wait for it while its service starts. */

@@ -47,7 +47,7 @@ export function placesOf(app: App, name: ContainerName): Places {
 export async function readPresent(
   app: App,
   name: ContainerName,
-): Promise<Omit<Present, 'hostFilesToRemove'>> {
+): Promise<Omit<Present, 'hostFilesToRemove' | 'package'>> {
   const places = placesOf(app, name);
   const hasUnit = await app.files.exists(places.unit);
   return {

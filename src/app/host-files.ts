@@ -4,9 +4,11 @@ import { posix } from 'node:path';
 import type { Exports } from '../container/exports.ts';
 import { planHostFileRemoval, planHostFiles, type PlannedHostFile } from '../container/host-files.ts';
 import type { ContainerInfo } from '../container/info.ts';
+import type { ContainerName } from '../container/name.ts';
 import { substitute } from '../render/substitute.ts';
 import type { App } from './context.ts';
 import type { Deployment } from './containers.ts';
+import { readDeployedPackage, type DeployedPackage } from './package.ts';
 
 /** A file that would be written, as a preview shows it; `encoding` when its content is no text. */
 export interface PreviewFile {
@@ -28,11 +30,16 @@ export interface PlannedHostFiles {
   readonly owned: readonly { readonly path: string; readonly checksum: string }[];
   /** Those of the deployment before that go. */
   readonly remove: readonly string[];
+  /** The package of the deployment before. */
+  readonly formerPackage: DeployedPackage | undefined;
   readonly messages: readonly string[];
   readonly preview: readonly PreviewFile[];
 }
 
-interface StagedTree {
+export interface StagedTree {
+  readonly name: ContainerName;
+  /** Whether it is made for another host, on which nothing is in its way. */
+  readonly isElsewhere: boolean;
   readonly rootfs: string;
   /** Where `rootfs` will stand. */
   readonly place: string;
@@ -45,9 +52,11 @@ interface StagedTree {
 
 /** @throws AtomicError of the planning: see container/host-files.ts */
 export async function planHostFilesOf(app: App, tree: StagedTree): Promise<PlannedHostFiles> {
-  const { previous, rootfs, place, again } = tree;
+  const { previous, rootfs, place, again, name } = tree;
   const removal = await removalOf(app, tree);
-  const plan = await planTree(app, tree, removal.paths);
+  const formerPackage =
+    previous === undefined || again ? undefined : await readDeployedPackage(app, name, previous);
+  const plan = await planTree(app, tree, [...removal.paths, ...(formerPackage?.intact ?? [])]);
   const files = again && previous !== undefined ? plan.files.filter(ownedBy(previous.info)) : plan.files;
   const preview: PreviewFile[] = [];
   for (const file of files) preview.push(...(await previewFile(app, file, rootfs, place)));
@@ -55,7 +64,12 @@ export async function planHostFilesOf(app: App, tree: StagedTree): Promise<Plann
     create: files,
     owned: files.map(({ path, checksum }) => ({ path, checksum })),
     remove: removal.paths,
-    messages: [...removal.messages, ...plan.skipped.map(({ path }) => tellTaken(path))],
+    formerPackage,
+    messages: [
+      ...removal.messages,
+      ...(formerPackage?.messages ?? []),
+      ...plan.skipped.map(({ path }) => tellTaken(path)),
+    ],
     preview,
   };
 }
@@ -95,17 +109,18 @@ export async function hostFilesToRemove(app: App, info: ContainerInfo): Promise<
 /** The whole of a tree's host files; `leaving` are paths that what stands there now is to leave. */
 export function planTree(
   app: App,
-  { rootfs, place, exports, values }: Pick<StagedTree, 'rootfs' | 'place' | 'exports' | 'values'>,
+  tree: Pick<StagedTree, 'rootfs' | 'place' | 'exports' | 'values'> & { readonly isElsewhere?: boolean },
   leaving: readonly string[],
 ): ReturnType<typeof planHostFiles> {
+  const { rootfs, place, exports, values, isElsewhere = false } = tree;
   return planHostFiles({
     rootfs,
     place,
     manifest: exports.manifest,
     render: (text, path) => substitute(text, path, values),
     leaving,
-    hostPathExists: (path) => app.files.exists(path),
-    hostChecksum: (path) => app.files.checksum(path),
+    hostPathExists: (path) => (isElsewhere ? Promise.resolve(false) : app.files.exists(path)),
+    hostChecksum: (path) => (isElsewhere ? Promise.resolve(undefined) : app.files.checksum(path)),
   });
 }
 

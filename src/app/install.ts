@@ -8,6 +8,7 @@ import { carryOut, placesOf, previewOf, requireRoot, withContainerLock, type Pre
 import { findContainer, findDeployments, requirePlace } from './containers.ts';
 import { checkStagedUnit } from './check-unit.ts';
 import { planInstall, type HostSide } from './plan-change.ts';
+import type { PackageMode } from './package.ts';
 import { findOrPull, holdImage, readReference, type HeldImage, type RegistryAccess } from './pull-image.ts';
 import { findPreinstalled } from './preinstalled.ts';
 import { findRemoteRootfs, refuseTenants, tellRemote, withTreeHeld } from './remote-rootfs.ts';
@@ -28,6 +29,7 @@ export interface InstallRequest {
   readonly health: HealthOption | undefined;
   /** Ask the registry even when the store has an image of this name. */
   readonly pull: boolean;
+  readonly systemPackage: Exclude<PackageMode, 'build'>;
   readonly dryRun: boolean;
   readonly access: RegistryAccess;
   /** Run it once instead, whatever it says of itself. */
@@ -113,7 +115,7 @@ async function isPresent(app: App, name: ContainerName): Promise<boolean> {
 
 async function stage(
   app: App,
-  { set, health, start }: InstallRequest,
+  { set, health, start, systemPackage }: InstallRequest,
   runtime: Runtime,
   { name, remote }: { readonly name: ContainerName; readonly remote: string | undefined },
   { image, release }: HeldImage,
@@ -123,6 +125,8 @@ async function stage(
     app.report({ event: 'step', text: `Extracting to ${deploymentPath(app, name, 0)}` });
     const once = await isRunOnce(app, image);
     const wanted = { enabled: true, started: start };
+    // What runs once leaves nothing on the host.
+    const mode = once ? 'no' : systemPackage;
     const staged = await stageDeployment(app, {
       name,
       slot: 0,
@@ -133,6 +137,7 @@ async function stage(
       previous: undefined,
       wanted,
       remote,
+      package: { mode, foreign: mode === 'yes' },
     });
     return { staged, once };
   } finally {
@@ -178,6 +183,7 @@ export function hostSideOf(staged: StagedDeployment): HostSide {
     unit: staged.unit?.content,
     tmpfiles: staged.tmpfiles?.content,
     hostFiles: staged.hostFiles.create,
+    package: staged.package,
   };
 }
 

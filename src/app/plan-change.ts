@@ -4,7 +4,7 @@ import type { ContainerName } from '../container/name.ts';
 import type { HostFile } from '../host/ports.ts';
 import type { HealthCheck } from '../image/health-check.ts';
 import { besideOld } from '../transaction/beside.ts';
-import type { Step } from '../transaction/plan.ts';
+import type { PackageOnDisk, Step } from '../transaction/plan.ts';
 
 /** Where everything of one container stands on the host. */
 export interface Places {
@@ -25,6 +25,15 @@ export interface HostSide {
   readonly unit: string | undefined;
   readonly tmpfiles: string | undefined;
   readonly hostFiles: readonly HostFile[];
+  /** What brings them instead. */
+  readonly package: PackageSide | undefined;
+}
+
+/** A container's package, as a deployment keeps it. */
+export interface PackageSide {
+  readonly onDisk: PackageOnDisk;
+  /** Those of its files where somebody's version stands, which stays. */
+  readonly keep: readonly string[];
 }
 
 /** What is on the host before a change. */
@@ -35,6 +44,8 @@ export interface Present {
   readonly hasTmpfiles: boolean;
   /** Host files of the deployment in use that go. */
   readonly hostFilesToRemove: readonly string[];
+  /** The package of the deployment in use. */
+  readonly package: PackageSide | undefined;
   /** Whether something is kept of an update that failed. */
   readonly hasFailed: boolean;
 }
@@ -67,7 +78,7 @@ export function planInstall(places: Places, next: HostSide, options: InstallOpti
   return [
     ...setAside(places, options.stale),
     { kind: 'place-deployment', from: options.staged, to: next.path },
-    ...changeHostFiles([], next),
+    ...changeHostFiles([], undefined, next),
     { kind: 'reload-when-undone' },
     ...(next.unit === undefined ? [] : [createFile(places.unit, next.unit)]),
     ...(next.tmpfiles === undefined ? [] : [createFile(places.tmpfiles, next.tmpfiles)]),
@@ -128,7 +139,7 @@ export function planSwitch(places: Places, present: Present, next: HostSide, opt
           { kind: 'set-aside', path: next.path, to: places.trash('deployment') } as const,
           { kind: 'place-deployment', from: staged, to: next.path } as const,
         ]),
-    ...changeHostFiles(present.hostFilesToRemove, next),
+    ...changeHostFiles(present.hostFilesToRemove, present.package, next),
     ...changeFile(places.unit, next.unit, present.hasUnit),
     ...changeFile(places.tmpfiles, next.tmpfiles, present.hasTmpfiles),
     { kind: 'switch-link', path: places.link, target: next.path, aside: places.trash('link') },
@@ -175,6 +186,7 @@ export function planUninstall(
       ? [{ kind: 'remove-tmpfiles', path: places.tmpfiles } as const, removeFile(places.tmpfiles)]
       : []),
     ...present.hostFilesToRemove.map(removeFile),
+    ...changePackage(present.package, undefined),
     ...dropFailed(places, present),
     { kind: 'set-aside', path: places.link, to: places.trash('link') },
     ...setAside(places, deployments),
@@ -205,17 +217,32 @@ function changeFile(path: string, content: string | undefined, isThere: boolean)
 }
 
 /** Host files of the old deployment go, those of the new one come; one that does both is one step. */
-function changeHostFiles(old: readonly string[], next: HostSide): Step[] {
+function changeHostFiles(
+  old: readonly string[],
+  oldPackage: PackageSide | undefined,
+  next: HostSide,
+): Step[] {
   const leaving = new Set(old);
   const coming = new Set(next.hostFiles.map(({ path }) => path));
   return [
     ...old.filter((path) => !coming.has(path)).map(removeFile),
+    ...changePackage(oldPackage, next.package),
     ...next.hostFiles.map((file): Step => ({
       kind: 'create-host-file',
       file,
       ...(leaving.has(file.path) ? { aside: besideOld(file.path) } : {}),
     })),
   ];
+}
+
+/** One step, so that rpm goes from the one to the other by itself. */
+export function changePackage(old: PackageSide | undefined, next: PackageSide | undefined): Step[] {
+  const keep = [...new Set([...(old?.keep ?? []), ...(next?.keep ?? [])])];
+  if (next !== undefined) {
+    const former = old === undefined ? {} : { former: old.onDisk };
+    return [{ kind: 'install-package', package: next.onDisk, ...former, keep }];
+  }
+  return old === undefined ? [] : [{ kind: 'remove-package', package: old.onDisk, keep }];
 }
 
 /** A bundle that is run once where it was staged. */

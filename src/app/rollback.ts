@@ -9,6 +9,7 @@ import { hostFilesToRemove } from './host-files.ts';
 import { openHostFiles } from './host-files-again.ts';
 import { carryOutSwitch } from './failed-update.ts';
 import { deploymentPath } from './layout.ts';
+import { readDeployedPackage, readReturningPackage } from './package.ts';
 import { planSwitch } from './plan-change.ts';
 import { refusePreinstalled } from './preinstalled.ts';
 import { requireTree } from './remote-rootfs.ts';
@@ -57,17 +58,25 @@ async function switchBack(
 ): Promise<RollbackOutcome> {
   const { path, info } = other;
   const removal = await hostFilesToRemove(app, current.info);
+  const former = await readDeployedPackage(app, name, current);
+  const leaving = [...removal.paths, ...(former?.intact ?? [])];
   const again = await openHostFiles(app, name, { path, place: path, info });
   try {
-    const { files: hostFiles, messages } = await again.plan(removal.paths);
-    for (const text of [...removal.messages, ...messages]) app.report({ event: 'step', text });
+    const { files: hostFiles, messages } = await again.plan(leaving);
+    for (const text of [...removal.messages, ...(former?.messages ?? []), ...messages])
+      app.report({ event: 'step', text });
     const next = {
       path,
       unit: info.hasContainerService ? await readOwn(app, other, `${name}.service`) : undefined,
       tmpfiles: await readOwn(app, other, `tmpfiles-${name}.conf`),
       hostFiles,
+      package: await readReturningPackage(app, name, other, leaving),
     };
-    const present = { ...(await readPresent(app, name)), hostFilesToRemove: removal.paths };
+    const present = {
+      ...(await readPresent(app, name)),
+      hostFilesToRemove: removal.paths,
+      package: former?.side,
+    };
     const { image, runtime, healthCheck } = info;
     const digest = info.manifestDigest ?? info.revision;
     const action = 'rollback';

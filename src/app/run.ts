@@ -131,6 +131,7 @@ async function runImage(app: App, request: RunRequest): Promise<number> {
     set,
     runtime,
     rootfs: undefined,
+    systemPackage: 'no',
     start: false,
     settleMs,
     health: undefined,

@@ -15,6 +15,7 @@ import { OWN_JSON_BYTES } from '../limits.ts';
 import { renderDeployment, type DeploymentFile, type RenderedDeployment } from '../render/bundle.ts';
 import { checkHooks } from '../render/check-hooks.ts';
 import { factPaths } from '../render/runtime-spec.ts';
+import type { PackageContent } from '../rpm/read-package.ts';
 import { checkoutLayers } from '../store/checkout.ts';
 import type { StoredImage } from '../store/image-store.ts';
 import type { Runtime } from '../service/oci-runtime.ts';
@@ -24,10 +25,15 @@ import { checksumExports } from './remote-rootfs.ts';
 import { planHostFilesOf, type PlannedHostFiles } from './host-files.ts';
 import { keepHostFiles } from './kept-host-files.ts';
 import { deploymentPath, stagingFolder, tmpfilesPath, type Slot } from './layout.ts';
+import { onDisk, packageFile, type PackageWish } from './package.ts';
+import type { PackageSide } from './plan-change.ts';
+import { stagePackage } from './stage-package.ts';
 
 export interface StageRequest {
   readonly name: ContainerName;
   readonly slot: Slot;
+  /** Where it is to stand when not in its slot: not on this host. */
+  readonly at?: string;
   readonly image: StoredImage;
   readonly runtime: Runtime;
   readonly set: Readonly<Record<string, string>>;
@@ -41,6 +47,7 @@ export interface StageRequest {
   readonly remote?: string | undefined;
   /** Whether it is `previous` that is made a second time. */
   readonly again?: boolean;
+  readonly package: PackageWish;
 }
 
 /** Whether a service is to be enabled and started; undefined where that is not known. */
@@ -59,8 +66,15 @@ export interface StagedDeployment {
   readonly tmpfiles: DeploymentFile | undefined;
   readonly hasService: boolean;
   readonly hostFiles: PlannedHostFiles;
+  /** What brings the host files in their place. */
+  readonly package: PackageSide | undefined;
   readonly info: ContainerInfo;
   discard(): Promise<void>;
+}
+
+/** Where a deployment is made. */
+export function stagedPath(app: App, name: ContainerName): string {
+  return join(stagingFolder(app), `${name}.${process.pid}`);
 }
 
 /**
@@ -70,24 +84,33 @@ export interface StagedDeployment {
 export async function stageDeployment(app: App, request: StageRequest): Promise<StagedDeployment> {
   await app.selinux.requireTools();
   const { name, slot, image } = request;
-  const stagedAt = join(stagingFolder(app), `${name}.${process.pid}`);
-  const path = deploymentPath(app, name, slot);
+  const stagedAt = stagedPath(app, name);
+  const path = request.at ?? deploymentPath(app, name, slot);
   const discard = (): Promise<void> => app.files.removeTree(stagedAt);
   try {
     await app.files.makeDirectory(stagingFolder(app), 0o700);
     await app.files.makeDirectory(stagedAt, 0o755);
-    const tree = await openTree(app, request, stagedAt);
+    const tree = await openTree(app, request, stagedAt, path);
     const exports = await readExports(tree.path);
     if (!exports.present) warnOfDefaults(app, path);
     const rendered = await render(app, request, path, tree, exports);
     for (const text of rendered.warnings) app.report({ event: 'warning', text });
-    const hostFiles = await planFiles(app, request, { stagedAt, path, tree, exports, rendered });
+    const { hostFiles, packed, coming } = await planFiles(app, request, {
+      stagedAt,
+      path,
+      tree,
+      exports,
+      rendered,
+    });
     const { healthCheck } = await app.store.readConfig(image);
-    const coming = new Set(hostFiles.create.map((file) => file.path));
     if (rendered.hasService && rendered.spec !== undefined)
       await checkHooks(rendered.spec, (hook) => coming.has(hook) || app.files.standsNow(hook));
     const check = chooseHealthCheck(request.health, request.previous?.info.healthCheck, healthCheck);
-    const info = { ...describe(request, rendered, exports, hostFiles), healthCheck: check };
+    const info = {
+      ...describe(request, rendered, exports, hostFiles),
+      ...describePackage(request, packed),
+      healthCheck: check,
+    };
     const files = [
       ...rendered.files.map(({ path: file, mode, content }) => ({ path: file, mode, content })),
       { path: 'info', mode: 0o644, content: formatInfo(info) },
@@ -109,6 +132,7 @@ export async function stageDeployment(app: App, request: StageRequest): Promise<
       tmpfiles: byRole('tmpfiles'),
       hasService: rendered.hasService,
       hostFiles,
+      package: packed === undefined ? undefined : sideOf(packed, join(path, packageFile(name))),
       info,
       discard,
     };
@@ -127,14 +151,15 @@ interface Tree {
 
 async function openTree(
   app: App,
-  { name, slot, image, remote }: StageRequest,
+  { image, remote }: StageRequest,
   stagedAt: string,
+  deployment: string,
 ): Promise<Tree> {
   if (remote !== undefined) return { path: remote, place: remote, isForeign: true };
   const path = join(stagedAt, 'rootfs');
   const layers = image.manifest.layers.map(({ digest }) => digest);
   await checkoutLayers(app.exec, app.store.repository, layers, path, { scratch: stagedAt });
-  return { path, place: join(deploymentPath(app, name, slot), 'rootfs'), isForeign: false };
+  return { path, place: join(deployment, 'rootfs'), isForeign: false };
 }
 
 interface Staging {
@@ -145,20 +170,44 @@ interface Staging {
   readonly rendered: RenderedDeployment;
 }
 
-/** Plans the host files; a deployment that will have no tree of its own keeps them. */
+interface HostFilesStaged {
+  readonly hostFiles: PlannedHostFiles;
+  /** The package that brings them instead. */
+  readonly packed: PackageContent | undefined;
+  /** What is on the host then. */
+  readonly coming: ReadonlySet<string>;
+}
+
+/** Plans the host files, or packs them; a deployment that will have no tree of its own keeps those that are no package's. */
 async function planFiles(
   app: App,
-  { previous, again = false }: StageRequest,
+  { name, image, previous, at, again = false, package: wish }: StageRequest,
   { stagedAt, path, tree, exports, rendered }: Staging,
-): Promise<PlannedHostFiles> {
+): Promise<HostFilesStaged> {
   const { values, hasService } = rendered;
   const { path: rootfs, place, isForeign } = tree;
-  const planned = await planHostFilesOf(app, { rootfs, place, exports, values, previous, again });
-  if (hasService && !isForeign) return planned;
-  const create = await keepHostFiles(app, { path: stagedAt, place: path }, planned.create, tree);
-  if (!isForeign) await app.files.removeTree(rootfs);
-  else if (hasService) await app.files.createSymlink(join(stagedAt, 'rootfs'), rootfs);
-  return { ...planned, create };
+  const isElsewhere = at !== undefined;
+  const files = { name, rootfs, place, exports, values, previous, again, isElsewhere };
+  const planned = await planHostFilesOf(app, files);
+  const leaving = [
+    ...planned.remove,
+    ...(planned.formerPackage?.content.files ?? []).map((file) => file.path),
+  ];
+  const packing = { name, image, wish, values, rootfs, place, files: planned.create, leaving, stagedAt };
+  const packed = await stagePackage(app, packing);
+  const keeps = packed === undefined && (!hasService || isForeign);
+  const create = keeps
+    ? await keepHostFiles(app, { path: stagedAt, place: path }, planned.create, tree)
+    : planned.create;
+  // One that is made for another host may bring a package of its own there.
+  if (!hasService && !isForeign && !isElsewhere) await app.files.removeTree(rootfs);
+  if (hasService && isForeign) await app.files.createSymlink(join(stagedAt, 'rootfs'), rootfs);
+  if (packed === undefined) {
+    const coming = new Set(create.map((file) => file.path));
+    return { hostFiles: { ...planned, create }, packed, coming };
+  }
+  const coming = new Set(packed.files.map((file) => file.path));
+  return { hostFiles: { ...planned, create: [], owned: [] }, packed, coming };
 }
 
 function warnOfDefaults(app: App, path: string): void {
@@ -226,7 +275,7 @@ function describe(
   rendered: RenderedDeployment,
   exports: Exports,
   hostFiles: PlannedHostFiles,
-): Omit<ContainerInfo, 'healthCheck'> {
+): Omit<ContainerInfo, 'healthCheck' | PackageKey> {
   return {
     image: displayName(image),
     revision: hexOf(image.digest),
@@ -238,8 +287,6 @@ function describe(
     installedFilesChecksum: Object.fromEntries(hostFiles.owned.map(({ path, checksum }) => [path, checksum])),
     installedFilesTemplate: exports.manifest.installedFilesTemplate,
     renameInstalledFiles: rendered.renameFiles,
-    rpmInstalled: undefined,
-    systemPackage: 'no',
     remote,
     useLinks: exports.manifest.useLinks,
     runtime: runtime.path,
@@ -251,6 +298,24 @@ function describe(
     enabled: rendered.hasService ? wanted.enabled : undefined,
     started: rendered.hasService ? wanted.started : undefined,
   };
+}
+
+type PackageKey = 'rpmInstalled' | 'systemPackage' | 'foreignPackage';
+
+/** What was asked for is kept for the next deployment, also where there is nothing to pack this time. */
+function describePackage(
+  { name, package: wish }: StageRequest,
+  packed: PackageContent | undefined,
+): Pick<ContainerInfo, PackageKey> {
+  return {
+    rpmInstalled: packed === undefined ? undefined : packageFile(name),
+    systemPackage: packed !== undefined || wish.mode === 'yes' ? 'yes' : 'no',
+    foreignPackage: wish.foreign ? true : undefined,
+  };
+}
+
+function sideOf(content: PackageContent, file: string): PackageSide {
+  return { onDisk: onDisk(content, file), keep: [] };
 }
 
 function sha256(content: string): string {

@@ -1,5 +1,6 @@
 import { AtomicError } from '../errors.ts';
 import { createRuntimeContainers } from '../service/oci-runtime.ts';
+import { createPackageManager } from '../rpm/manage.ts';
 import { withoutWaitingAtBoot } from '../service/booting.ts';
 import { collectGarbage } from '../store/collect-garbage.ts';
 import type { StepContext } from '../transaction/context.ts';
@@ -21,6 +22,7 @@ export function stepContext(app: App, special?: Special): StepContext {
     services: app.services,
     containers: { ...createRuntimeContainers(app.exec), run: special?.run ?? notPlanned },
     store: { collectGarbage: (repository) => collectGarbage(app.exec, repository) },
+    packages: createPackageManager(app.exec, app.files),
     report: app.report,
     signal: special?.signal ?? app.signal,
   };

@@ -4,6 +4,7 @@ import type { App } from './context.ts';
 import { carryOut, placesOf, readPresent, requireRoot, withContainerLock } from './change.ts';
 import { findContainer, findDeployments, unableToFind } from './containers.ts';
 import { hostFilesToRemove } from './host-files.ts';
+import { readDeployedPackage } from './package.ts';
 import { planUninstall } from './plan-change.ts';
 import { refusePreinstalled } from './preinstalled.ts';
 import { refuseTenants } from './remote-rootfs.ts';
@@ -37,11 +38,17 @@ export async function uninstallContainer(
     const deployments = await findDeployments(app, name);
     if (!force) await refuseTenants(app, `uninstall ${name}`, deployments);
     const removal = await hostFilesToRemove(app, container.current.info);
-    const present = { ...(await readPresent(app, name)), hostFilesToRemove: removal.paths };
+    const former = await readDeployedPackage(app, name, container.current);
+    const present = {
+      ...(await readPresent(app, name)),
+      hostFilesToRemove: removal.paths,
+      package: former?.side,
+    };
     const steps = planUninstall(placesOf(app, name), present, deployments, container.current.info.runtime);
     if (!dryRun) {
       await carryOut(app, { action: 'uninstall', container: name, steps });
-      for (const text of removal.messages) app.report({ event: 'step', text });
+      for (const text of [...removal.messages, ...(former?.messages ?? [])])
+        app.report({ event: 'step', text });
     }
     return { name, image: container.current.info.image, steps: describeSteps(steps) };
   });

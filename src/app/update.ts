@@ -13,6 +13,7 @@ import { getContainer, requirePlace, type Container } from './containers.ts';
 import { hostSideOf } from './install.ts';
 import { carryOutSwitch } from './failed-update.ts';
 import { deploymentPath, otherSlot } from './layout.ts';
+import { wishOf } from './package.ts';
 import { planSwitch } from './plan-change.ts';
 import {
   findOrPull,
@@ -179,11 +180,16 @@ async function switchTo(
     previous: current,
     wanted,
     remote,
+    package: wishOf(current.info),
   });
   await release();
   try {
     await checkStagedUnit(app, staged);
-    const present = { ...(await readPresent(app, name)), hostFilesToRemove: staged.hostFiles.remove };
+    const present = {
+      ...(await readPresent(app, name)),
+      hostFilesToRemove: staged.hostFiles.remove,
+      package: staged.hostFiles.formerPackage?.side,
+    };
     const action = 'update';
     const goal = { action, image: staged.info.image, digest: image.digest };
     const steps = planSwitch(placesOf(app, name), present, hostSideOf(staged), {

@@ -49,6 +49,8 @@ export interface ContainerInfo {
   /** Whether its service was enabled and started by whoever installed it; undefined where that is not known. */
   readonly enabled: boolean | undefined;
   readonly started: boolean | undefined;
+  /** Whether a package of the image's own, or one made by its spec, was asked for. */
+  readonly foreignPackage: boolean | undefined;
 }
 
 const SOURCES: ReadonlySet<unknown> = new Set<ValueSource>([
@@ -101,6 +103,7 @@ export function parseInfo(text: string, path: string): ContainerInfo {
     exportsChecksum: textOf(document, 'exports-checksum'),
     enabled: knownFlagOf(document, 'enabled'),
     started: knownFlagOf(document, 'started'),
+    foreignPackage: knownFlagOf(document, 'foreign-package'),
   };
 }
 
@@ -130,6 +133,7 @@ export function formatInfo(info: ContainerInfo): string {
     'exports-checksum': info.exportsChecksum,
     enabled: info.enabled,
     started: info.started,
+    'foreign-package': info.foreignPackage,
   };
   return `${formatExactJson(document)}\n`;
 }

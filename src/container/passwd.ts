@@ -47,6 +47,13 @@ export function resolveUser(user: string, files: AccountFiles): ResolvedUser {
   return { uid, gid, additionalGids: [...new Set(additionalGids)] };
 }
 
+/** The names of the accounts or groups in such a file; the first of an id counts, as for the C library. */
+export function readNames(text: string | undefined): ReadonlyMap<number, string> {
+  const names = new Map<number, string>();
+  for (const { id, name } of readEntries(text)) if (!names.has(id)) names.set(id, name);
+  return names;
+}
+
 /** passwd(5) and group(5) both begin `name:password:id`; lines that do not are passed over. */
 function readEntries(text: string | undefined): (Account & { readonly fields: readonly string[] })[] {
   const entries = [];

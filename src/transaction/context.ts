@@ -50,6 +50,19 @@ export interface RuntimeContainers {
   run(runtime: string, container: string, folder: string): Promise<void>;
 }
 
+/** What a transaction asks of the host's rpm; a package is known by its name. */
+export interface PackageManager {
+  /** Which package of that name is installed; undefined for none. */
+  installed(name: string): Promise<string | undefined>;
+  /** Puts the package in a file there, in place of any of its name; one that is there is made whole. */
+  upgrade(file: string): Promise<void>;
+  erase(name: string): Promise<void>;
+  /** Paths of an installed package that are missing, or not as it brought them in whatever respect. */
+  listAltered(name: string): Promise<readonly string[]>;
+  /** The folder of the database. */
+  database(): Promise<string>;
+}
+
 /** What a transaction asks of the image store. */
 export interface StoreKeeper {
   /** Removes what no ref of a repo leads to. */
@@ -62,6 +75,7 @@ export interface StepContext {
   readonly services: ServiceManager;
   readonly containers: RuntimeContainers;
   readonly store: StoreKeeper;
+  readonly packages: PackageManager;
   readonly report: Report;
   /** Ends the way forward between two steps and in a wait; the way back is not interrupted. */
   readonly signal: AbortSignal;

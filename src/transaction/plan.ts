@@ -37,6 +37,18 @@ export type Step =
     }
   /** A file, link or folder that an image brings to the host, where nothing may be but what is to be set aside. */
   | { readonly kind: 'create-host-file'; readonly file: HostFile; readonly aside?: string }
+  /**
+   * A package is installed, in place of the `former` one of its name. Files at `keep` are somebody's and stay as they
+   * are; the package's other files are new on the host, or the former one's.
+   */
+  | {
+      readonly kind: 'install-package';
+      readonly package: PackageOnDisk;
+      readonly former?: PackageOnDisk;
+      readonly keep: readonly string[];
+    }
+  /** It can come back from its file. */
+  | { readonly kind: 'remove-package'; readonly package: PackageOnDisk; readonly keep: readonly string[] }
   | {
       readonly kind: 'switch-link';
       readonly path: string;
@@ -88,6 +100,13 @@ export type Step =
     }
   /** Once the transaction has ended well, objects go that no ref leads to. */
   | { readonly kind: 'collect-garbage'; readonly repository: string };
+
+export interface PackageOnDisk {
+  readonly name: string;
+  readonly file: string;
+  /** What it brings, but for folders. */
+  readonly paths: readonly string[];
+}
 
 export interface Plan {
   /** `install`, `prune of the image store`: how a message about the journal calls it. */
@@ -146,6 +165,8 @@ export function describeStep(step: Step): string {
     case 'start':
     case 'stop':
     case 'remove-ref':
+    case 'install-package':
+    case 'remove-package':
       return announceStep(step) ?? step.kind;
   }
 }
@@ -173,6 +194,10 @@ export function announceStep(step: Step): string | undefined {
       return `systemctl stop ${step.unit}`;
     case 'remove-ref':
       return `Deleting ${step.ref}`;
+    case 'install-package':
+      return `rpm --upgrade ${step.package.file}`;
+    case 'remove-package':
+      return `rpm --erase ${step.package.name}`;
     case 'keep-failed':
     case 'run-attached':
     case 'place-deployment':

@@ -10,6 +10,7 @@ import type { Step } from './plan.ts';
 import { keepFailed } from './steps/failed.ts';
 import * as files from './steps/files.ts';
 import type { Before, Handler, Of } from './steps/handler.ts';
+import { installPackage, removePackage } from './steps/packages.ts';
 import * as services from './steps/services.ts';
 import { collectGarbage, removeRef, setRef } from './steps/store.ts';
 
@@ -23,6 +24,8 @@ const HANDLERS: { readonly [K in Step['kind']]: Of<K> } = {
   'create-file': files.createFile,
   'replace-file': files.replaceFile,
   'create-host-file': files.createHostFile,
+  'install-package': installPackage,
+  'remove-package': removePackage,
   'switch-link': files.switchLink,
   'daemon-reload': services.daemonReload,
   'reload-when-undone': services.reloadWhenUndone,

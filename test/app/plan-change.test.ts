@@ -16,9 +16,16 @@ const running: Present = {
   hasUnit: true,
   hasTmpfiles: false,
   hostFilesToRemove: [],
+  package: undefined,
   hasFailed: false,
 };
-const withService: HostSide = { path: '/c/web.1', unit: 'unit', tmpfiles: undefined, hostFiles: [] };
+const withService: HostSide = {
+  path: '/c/web.1',
+  unit: 'unit',
+  tmpfiles: undefined,
+  hostFiles: [],
+  package: undefined,
+};
 const withoutService: HostSide = { ...withService, unit: undefined };
 const settling = { settleMs: 1, runtime: '/usr/bin/runc', check: undefined };
 const goal = { action: 'update', image: 'i', digest: undefined };

@@ -25,6 +25,7 @@ const info: ContainerInfo = {
   filesChecksum: { 'config.json': '0a1b', 'hello.service': '2c3d' },
   enabled: true,
   started: false,
+  foreignPackage: true,
 };
 
 /** An info as atomic wrote it: every key of its own and none of ours. */
@@ -62,6 +63,7 @@ const withoutOurs: ContainerInfo = {
   filesChecksum: undefined,
   enabled: undefined,
   started: undefined,
+  foreignPackage: undefined,
 };
 
 describe('formatInfo', () => {
@@ -71,7 +73,7 @@ describe('formatInfo', () => {
 
   it('adds our keys behind atomic’s', () => {
     const document: object = JSON.parse(formatInfo(info));
-    expect(Object.keys(document).slice(-7)).toEqual([
+    expect(Object.keys(document).slice(-8)).toEqual([
       'runtime',
       'value-sources',
       'source',
@@ -79,6 +81,7 @@ describe('formatInfo', () => {
       'files-checksum',
       'enabled',
       'started',
+      'foreign-package',
     ]);
   });
 

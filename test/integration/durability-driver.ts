@@ -32,6 +32,13 @@ try {
     },
     containers: { exists: () => Promise.resolve(false), remove: done, run: done },
     store: { collectGarbage: done },
+    packages: {
+      installed: () => Promise.resolve(undefined),
+      upgrade: done,
+      erase: done,
+      listAltered: () => Promise.resolve([]),
+      database: () => Promise.resolve('/'),
+    },
     report: () => undefined,
     signal: new AbortController().signal,
   });

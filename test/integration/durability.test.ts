@@ -115,6 +115,7 @@ class Host {
         { ...file, kind: 'directory', path: this.at('etc/web/folder') } as const,
         { ...file, kind: 'symlink', path: this.at('etc/web/link'), target: 'both' } as const,
       ].map((one) => one as HostSide['hostFiles'][number]),
+      package: undefined,
     };
   }
 
@@ -242,6 +243,7 @@ function planOf(host: Host, action: string): Step[] {
     hasTmpfiles: true,
     hasFailed: false,
     hostFilesToRemove: [host.at('etc/web/old'), host.at('etc/web/both')],
+    package: undefined,
   };
   if (action === 'uninstall')
     return planUninstall(places, present, [host.at('atomic/web.0'), host.at('atomic/web.1')], undefined);

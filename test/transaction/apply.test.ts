@@ -13,7 +13,7 @@ import { World } from './world.ts';
 const folder = useTempFolder(IN_MEMORY);
 
 /** For those that go through every call; each is a change of its own. */
-const LONG = { timeout: 60_000 };
+const LONG = { timeout: 120_000 };
 
 let made = 0;
 const newWorld = (): World => installedWorld(join(folder(), `host${++made}`));
@@ -91,12 +91,19 @@ describe('a plan that goes well', () => {
       'units/web.service': '644 new unit',
       'units/more.service': '600 more',
       'etc/web/kept-aside': '644 in its place',
+      rpm: 'fresh-1 pack-2',
+      'pack/both': '644 two',
+      'pack/deep/er/new': '644 two',
+      'pack/edited': '644 by hand',
+      'pack/mine': '644 by hand',
+      'fresh/a/b': '644 new',
       'host/a/b/file': '644 host file',
       'host/a/folder': 'dir 711',
       'host/c/link': '-> ../a',
       'run/new/deep': 'dir 755',
     });
     expect(existsSync(world.at('etc/web/removed'))).toBe(false);
+    expect(readdirSync(world.at('pack'))).toEqual(['both', 'deep', 'edited', 'mine']);
     expect(readdirSync(journals(world))).toEqual([]);
     expect(readdirSync(world.at('containers/trash'))).toEqual([]);
     expect(
@@ -110,6 +117,9 @@ describe('a plan that goes well', () => {
       'Created file etc/web/swapped',
       'Created file etc/web/turned',
       'Created file etc/web/turned/in',
+      'rpm --upgrade packages/new.rpm',
+      'rpm --erase extra',
+      'rpm --upgrade packages/fresh.rpm',
       'Deleting ociimage/x',
       'Deleting ociimage/none',
       'systemd-tmpfiles --remove tmpfiles/web.conf',

@@ -3,9 +3,18 @@ import { chmodSync, chownSync, lchownSync, mkdirSync, symlinkSync, writeFileSync
 import { join } from 'node:path';
 import { besideOld } from '../../src/transaction/beside.ts';
 import type { Plan, Step } from '../../src/transaction/plan.ts';
-import { World } from './world.ts';
+import { World, type PackageFixture } from './world.ts';
 
 export const NAME = 'web';
+
+const OLD = {
+  name: 'pack',
+  version: '1',
+  files: { 'pack/both': 'one', 'pack/edited': 'one', 'pack/gone': 'one' },
+};
+const NEW = { name: 'pack', version: '2', files: { 'pack/both': 'two', 'pack/deep/er/new': 'two' } };
+const EXTRA = { name: 'extra', version: '1', files: { 'pack/extra': 'one', 'pack/mine': 'one' } };
+const FRESH = { name: 'fresh', version: '1', files: { 'fresh/a/b': 'new' } };
 
 /** A container that is installed, runs, and is to be updated; some other unit beside it. */
 export function installedWorld(root: string): World {
@@ -26,6 +35,13 @@ export function installedWorld(root: string): World {
   write('etc/web/kept-aside', 'goes and comes back');
   write('run/old/state', 'state');
   write('repo/refs/x', 'commit');
+  for (const [file, fixture] of Object.entries({ old: OLD, new: NEW, extra: EXTRA, fresh: FRESH }))
+    write(`packages/${file}.rpm`, JSON.stringify(fixture));
+  for (const fixture of [OLD, EXTRA]) {
+    world.packages.set(fixture.name, fixture);
+    for (const [path, content] of Object.entries(fixture.files)) write(path, content);
+  }
+  for (const path of ['pack/edited', 'pack/mine']) write(path, 'by hand');
   mkdirSync(world.at('host'));
   symlinkSync(world.at('containers/web.0'), world.at('containers/web'));
   symlinkSync('web.service', world.at('units/alias.service'));
@@ -65,6 +81,11 @@ export function updatePlan(world: World): Plan {
     file,
     aside: besideOld(file.path),
   });
+  const packed = (file: string, { name, files }: PackageFixture) => ({
+    name,
+    file: world.at(`packages/${file}.rpm`),
+    paths: Object.keys(files).map((path) => world.at(path)),
+  });
   const switchTo = (path: string, target: string): Step => ({
     kind: 'switch-link',
     path: world.at(path),
@@ -100,6 +121,14 @@ export function updatePlan(world: World): Plan {
     create({ ...host('etc/web/swapped'), kind: 'file', content: 'of the new image' }),
     create({ ...host('etc/web/turned'), kind: 'directory', mode: 0o755 }),
     { kind: 'create-host-file', file: { ...host('etc/web/turned/in'), kind: 'file', content: 'inside' } },
+    {
+      kind: 'install-package',
+      package: packed('new', NEW),
+      former: packed('old', OLD),
+      keep: [world.at('pack/edited')],
+    },
+    { kind: 'remove-package', package: packed('extra', EXTRA), keep: [world.at('pack/mine')] },
+    { kind: 'install-package', package: packed('fresh', FRESH), keep: [] },
     switchTo('containers/web', world.at('containers/web.1')),
     switchTo('containers/new-link', 'web'),
     {

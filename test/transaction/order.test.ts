@@ -74,6 +74,7 @@ function nextOf(world: World, slot: 0 | 1): HostSide {
     unit: 'new unit',
     tmpfiles: `d ${world.at('run/new')} 0755\n`,
     hostFiles: [file('etc/more/both'), file('etc/more/deep/new')],
+    package: undefined,
   };
 }
 
@@ -105,6 +106,7 @@ function presentOf(world: World): Present {
     hasTmpfiles: true,
     hasFailed: true,
     hostFilesToRemove: [world.at('etc/more/old'), world.at('etc/more/both')],
+    package: undefined,
   };
 }
 

@@ -18,6 +18,7 @@ import { createExec } from '../../src/host/exec.ts';
 import { createFiles } from '../../src/host/files.ts';
 import type { HostFiles } from '../../src/host/ports.ts';
 import type {
+  PackageManager,
   RuntimeContainers,
   ServiceManager,
   StartVerdict,
@@ -25,6 +26,13 @@ import type {
 } from '../../src/transaction/context.ts';
 
 const realFiles = createFiles(createExec());
+
+/** A package file of such a host, as JSON. */
+export interface PackageFixture {
+  readonly name: string;
+  readonly version: string;
+  readonly files: Readonly<Record<string, string>>;
+}
 
 /** What only looks, and so is no place to die at. */
 const LOOKS = new Set([
@@ -37,6 +45,9 @@ const LOOKS = new Set([
   'missingParents',
   'state',
   'standsNow',
+  'installed',
+  'database',
+  'listAltered',
 ]);
 /** Where enabled units are linked to. */
 const WANTS = 'units/multi-user.target.wants';
@@ -46,6 +57,8 @@ export class World {
   readonly active = new Set<string>();
   /** Of the runtime. */
   readonly containers = new Set<string>();
+  /** Files of packages by the names of those that are installed: what rpm's database has. */
+  readonly packages = new Map<string, PackageFixture>();
   /** Every call that changes something, and every line of a journal. */
   readonly log: string[] = [];
   /** The same of those that found something to do. */
@@ -99,6 +112,7 @@ export class World {
       services: this.#watch(this.#services()),
       containers: this.#watch(this.#runtime()),
       store: this.#watch({ collectGarbage: () => Promise.resolve() }),
+      packages: this.#watch(this.#rpm()),
       report: (event) => void this.events.push(event),
       signal,
     };
@@ -110,6 +124,10 @@ export class World {
       enabled: [...this.enabled].sort().join(' '),
       active: [...this.active].sort().join(' '),
       containers: [...this.containers].sort().join(' '),
+      rpm: [...this.packages]
+        .map(([name, { version }]) => `${name}-${version}`)
+        .sort()
+        .join(' '),
     };
     const visit = (path: string): void => {
       const absolute = this.at(path);
@@ -200,6 +218,42 @@ export class World {
       exists: (_runtime, container) => Promise.resolve(this.containers.has(container)),
       remove: (_runtime, container) => Promise.resolve(void this.containers.delete(container)),
       run: (_runtime, container) => Promise.resolve(void this.containers.add(container)),
+    };
+  }
+
+  /** As rpm does it: it writes over what is there, and makes folders that stay. */
+  #rpm(): PackageManager {
+    const remove = (files: readonly string[]): void => {
+      for (const path of files) rmSync(this.at(path), { force: true });
+    };
+    return {
+      installed: (name) => Promise.resolve(this.packages.get(name)?.version),
+      database: () => Promise.resolve(this.at('rpmdb')),
+      listAltered: (name) => {
+        const files = Object.entries(this.packages.get(name)?.files ?? {});
+        const read = (path: string): string | undefined =>
+          existsSync(this.at(path)) ? readFileSync(this.at(path), 'utf8') : undefined;
+        return Promise.resolve(
+          files.flatMap(([path, content]) => (read(path) === content ? [] : [this.at(path)])),
+        );
+      },
+      upgrade: (file) => {
+        const next = JSON.parse(readFileSync(file, 'utf8')) as PackageFixture;
+        const old = Object.keys(this.packages.get(next.name)?.files ?? {});
+        remove(old.filter((path) => !(path in next.files)));
+        for (const [path, content] of Object.entries(next.files)) {
+          mkdirSync(dirname(this.at(path)), { recursive: true });
+          remove([path]);
+          writeFileSync(this.at(path), content);
+        }
+        this.packages.set(next.name, next);
+        return Promise.resolve();
+      },
+      erase: (name) => {
+        remove(Object.keys(this.packages.get(name)?.files ?? {}));
+        this.packages.delete(name);
+        return Promise.resolve();
+      },
     };
   }
 

@@ -1,8 +1,9 @@
 /** What the drift of a container is told as: a part for each thing that was recorded, and what would put it right. */
 import type { DamagedObject } from '../../store/verify-objects.ts';
+import type { PackageSide } from '../plan-change.ts';
 
 export type PartName =
-  'change' | 'unit' | 'tmpfiles' | 'config' | 'host-files' | 'rootfs' | 'enabled' | 'started';
+  'change' | 'unit' | 'tmpfiles' | 'config' | 'host-files' | 'package' | 'rootfs' | 'enabled' | 'started';
 
 export interface Part {
   readonly name: PartName;
@@ -30,6 +31,8 @@ export interface Remedies {
   /** Objects of the store, from where the image came from. */
   readonly damaged: readonly DamagedObject[];
   readonly hostFiles: readonly DriftedFile[];
+  /** The package, from the deployment's copy; what was changed of its files is kept. */
+  readonly package: { readonly side: PackageSide; readonly changed: readonly string[] } | undefined;
   readonly enable: boolean;
   readonly start: boolean;
 }
@@ -67,6 +70,7 @@ export function joinRemedies(judgements: readonly Judgement[]): Remedies {
     deployment: any('deployment'),
     damaged: all.flatMap(({ damaged = [] }) => damaged),
     hostFiles: all.flatMap(({ hostFiles = [] }) => hostFiles),
+    package: all.find((remedies) => remedies.package !== undefined)?.package,
     enable: any('enable'),
     start: any('start'),
   };

@@ -2,7 +2,14 @@
 import type { HostFile } from '../../host/ports.ts';
 import type { Step } from '../../transaction/plan.ts';
 import { besideOld } from '../../transaction/beside.ts';
-import { enable, start, type Places, type Settling } from '../plan-change.ts';
+import {
+  changePackage,
+  enable,
+  start,
+  type PackageSide,
+  type Places,
+  type Settling,
+} from '../plan-change.ts';
 
 export interface Repair {
   /** The deployment, made again: where it is staged, and where it belongs. */
@@ -11,6 +18,7 @@ export interface Repair {
   readonly unit: string | undefined;
   readonly tmpfiles: string | undefined;
   readonly hostFiles: readonly RepairedFile[];
+  readonly package: RepairedPackage | undefined;
   readonly enable: boolean;
   /** Whether it does not run and is to. */
   readonly start: boolean;
@@ -23,6 +31,12 @@ export interface RepairedFile {
   readonly file: HostFile;
   /** Where what stands there now is kept; undefined when nothing does. */
   readonly keep: string | undefined;
+}
+
+export interface RepairedPackage {
+  readonly side: PackageSide;
+  /** Files that somebody has changed, and where they are kept. */
+  readonly changed: readonly { readonly path: string; readonly keep: string }[];
 }
 
 /** A service whose deployment or unit changes is stopped for that, and started again when it ran. */
@@ -43,6 +57,12 @@ export function planRepair(places: Places, repair: Repair): Step[] {
       ...(keep === undefined ? [] : [{ kind: 'keep-aside', path: file.path, to: keep } as const]),
       { kind: 'create-host-file', file },
     ]),
+    ...(repair.package === undefined
+      ? []
+      : [
+          ...repair.package.changed.map(({ path, keep }): Step => ({ kind: 'keep-aside', path, to: keep })),
+          ...changePackage(repair.package.side, repair.package.side),
+        ]),
     ...(unit === undefined ? [] : [replaceFile(places.unit, unit), { kind: 'daemon-reload' } as const]),
     ...(tmpfiles === undefined
       ? []

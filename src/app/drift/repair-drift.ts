@@ -11,7 +11,7 @@ import { openHostFiles, type HostFilesAgain } from '../host-files-again.ts';
 import type { RegistryAccess } from '../pull-image.ts';
 import { listTenants } from '../remote-rootfs.ts';
 import type { Remedies } from './parts.ts';
-import { planRepair, type RepairedFile } from './plan-repair.ts';
+import { planRepair, type RepairedFile, type RepairedPackage } from './plan-repair.ts';
 import { restoreObjects, sourceOf } from './restore-objects.ts';
 import { stageAgain, type Restaged } from './stage-again.ts';
 import { readRemedies } from './status.ts';
@@ -50,7 +50,7 @@ export async function repairDrift(app: App, request: RepairRequest): Promise<Dri
 
 function isNothing(remedies: Remedies): boolean {
   return Object.values(remedies).every(
-    (remedy) => remedy === false || (Array.isArray(remedy) && remedy.length === 0),
+    (remedy) => remedy === false || remedy === undefined || (Array.isArray(remedy) && remedy.length === 0),
   );
 }
 
@@ -73,6 +73,7 @@ async function putRight(
     const now = { path: staged?.path ?? current.path, place: current.path, info: current.info };
     again = remedies.hostFiles.length === 0 ? undefined : await openHostFiles(app, name, now);
     const hostFiles = await repairedFiles(app, container, remedies, again);
+    const repairedPackage = await repairPackage(app, remedies);
     const active = current.info.hasContainerService && (await app.services.state(name)).active;
     const steps = planRepair(placesOf(app, name), {
       deployment: staged === undefined ? undefined : { staged: staged.path, path: current.path },
@@ -81,6 +82,7 @@ async function putRight(
         ? await readRendered(app, container, staged, `tmpfiles-${name}.conf`)
         : undefined,
       hostFiles,
+      package: repairedPackage,
       enable: remedies.enable,
       start: remedies.start,
       active,
@@ -94,7 +96,9 @@ async function putRight(
     return {
       name,
       steps: [...fetching, ...describeSteps(steps)],
-      kept: hostFiles.flatMap(({ keep }) => (keep === undefined ? [] : [keep])),
+      kept: [...hostFiles, ...(repairedPackage?.changed ?? [])].flatMap(({ keep }) =>
+        keep === undefined ? [] : [keep],
+      ),
     };
   } finally {
     await again?.discard();
@@ -144,6 +148,14 @@ async function repairedFiles(
     });
   }
   return repaired;
+}
+
+async function repairPackage(app: App, remedies: Remedies): Promise<RepairedPackage | undefined> {
+  if (remedies.package === undefined) return undefined;
+  const changed = [];
+  for (const path of remedies.package.changed)
+    changed.push({ path, keep: await freeName(app, `${path}.atomic-save`) });
+  return { side: remedies.package.side, changed };
 }
 
 async function freeName(app: App, wanted: string): Promise<string> {

@@ -1,6 +1,6 @@
 /** A deployment made a second time, as it was: same image, same values, same place. */
 import { createHash } from 'node:crypto';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { formatInfo, type ContainerInfo } from '../../container/info.ts';
 import type { ContainerName } from '../../container/name.ts';
 import { FORCED_VARIABLES } from '../../container/variables.ts';
@@ -9,7 +9,7 @@ import { OWN_JSON_BYTES } from '../../limits.ts';
 import type { Runtime } from '../../service/oci-runtime.ts';
 import { checkoutLayers } from '../../store/checkout.ts';
 import type { StoredImage } from '../../store/image-store.ts';
-import type { Container } from '../containers.ts';
+import type { Container, Deployment } from '../containers.ts';
 import type { App } from '../context.ts';
 import { stagingFolder } from '../layout.ts';
 import { requireTree } from '../remote-rootfs.ts';
@@ -44,6 +44,8 @@ export async function stageAgain(app: App, container: Container, runtime: Runtim
       wanted: info,
       remote: info.remote,
       again: true,
+      // Its own is taken over.
+      package: { mode: 'no', foreign: false },
     }),
   );
   try {
@@ -55,6 +57,7 @@ export async function stageAgain(app: App, container: Container, runtime: Runtim
       if (kept !== undefined)
         await app.files.writeFileAtomic(join(staged.stagedAt, path), kept, 0o644, { fsync: false });
     }
+    await keepPackage(app, current, staged.stagedAt);
     const text = formatInfo({ ...info, filesChecksum: checksums });
     await app.files.writeFileAtomic(join(staged.stagedAt, 'info'), text, 0o644, { fsync: false });
     return { path: staged.stagedAt, discard: () => staged.discard() };
@@ -62,6 +65,13 @@ export async function stageAgain(app: App, container: Container, runtime: Runtim
     await staged.discard();
     throw error;
   }
+}
+
+/** What a package on the host can come back from. */
+async function keepPackage(app: App, { path, info }: Deployment, stagedAt: string): Promise<void> {
+  if (info.rpmInstalled === undefined) return;
+  const file = basename(info.rpmInstalled);
+  if (await app.files.exists(join(path, file))) await app.files.link(join(path, file), join(stagedAt, file));
 }
 
 /** The tree alone, for a deployment that kept none. */

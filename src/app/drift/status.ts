@@ -18,6 +18,7 @@ import { journalPath, tmpfilesPath, unitPath } from '../layout.ts';
 import { readFailedUpdate } from '../list-containers.ts';
 import { findPreinstalled, type InstalledContainer } from '../preinstalled.ts';
 import { judgeConfig, judgeHostFiles, judgeOnHost } from './judge-files.ts';
+import { judgePackage } from './judge-package.ts';
 import { judgeRootfs } from './judge-rootfs.ts';
 import { describeState, judgeEnabled, judgeStarted, SERVICE_PROPERTIES } from './judge-service.ts';
 import { drift, joinRemedies, notRecorded, type Judgement, type Part, type Remedies } from './parts.ts';
@@ -139,12 +140,14 @@ async function inspect(
   const { info } = current;
   const change = await readChange(app, name);
   const unit = info.hasContainerService ? await askService(app, name) : undefined;
+  const packaged = await judgePackage(app, name, current);
   const judgements = [
     ...(change?.judgement === undefined ? [] : [change.judgement]),
     await judgeOnHost(files, current, 'unit', `${name}.service`, unitPath(app, name)),
     await judgeOnHost(files, current, 'tmpfiles', `tmpfiles-${name}.conf`, tmpfilesPath(app, name)),
     await judgeConfig(files, current),
     await judgeHostFiles(files, current),
+    ...(packaged === undefined ? [] : [packaged]),
     ...(rootfs ? [await judgeRootfs(app, current)] : []),
     ...(unit === undefined ? [] : [judgeEnabled(info, unit), judgeStarted(info, unit)]),
   ];

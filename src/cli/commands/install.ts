@@ -1,5 +1,8 @@
+import process from 'node:process';
 import { AtomicError } from '../../errors.ts';
+import { buildContainerPackage } from '../../app/build-package.ts';
 import { installContainer, type InstallOutcome } from '../../app/install.ts';
+import { PACKAGE_MODES, type PackageMode } from '../../app/package.ts';
 import {
   openApp,
   readAccess,
@@ -33,22 +36,48 @@ export async function runInstall(
   flags: InstallFlags,
 ): Promise<number> {
   requireOstree(flags.storage);
-  checkSystemPackage(flags.systemPackage);
-  const set = readSet(flags.set);
-  const outcome = await installContainer(await openApp(context), {
+  const systemPackage = readPackageMode(flags.systemPackage);
+  const dryRun = flags.dryRun === true || flags.display === true;
+  const common = {
     image,
     name: flags.name,
-    set,
+    set: readSet(flags.set),
     runtime: flags.runtime,
+    pull: flags.pull === true,
+    access: readAccess(flags),
+  };
+  if (systemPackage === 'build') {
+    if (dryRun)
+      throw new AtomicError('usage', 'A package that is built is not installed: there is nothing to preview');
+    if (flags.rootfs !== undefined)
+      throw new AtomicError(
+        'usage',
+        'A package holds the tree of its image: it cannot be built with --rootfs',
+      );
+    const built = await buildContainerPackage(await openApp(context), { ...common, folder: process.cwd() });
+    context.output.result(built, [`Generated rpm ${built.path}`]);
+    return 0;
+  }
+  const outcome = await installContainer(await openApp(context), {
+    ...common,
     rootfs: flags.rootfs,
     start: flags.start,
     settleMs: settleMs(flags.settle),
     health: readHealth(flags),
-    pull: flags.pull === true,
-    dryRun: flags.dryRun === true || flags.display === true,
-    access: readAccess(flags),
+    systemPackage,
+    dryRun,
   });
   return show(context, outcome);
+}
+
+/** @throws AtomicError `value-invalid`, in atomic's words */
+function readPackageMode(text: string): PackageMode {
+  const mode = PACKAGE_MODES.find((each) => each === text);
+  if (mode !== undefined) return mode;
+  throw new AtomicError(
+    'value-invalid',
+    "Invalid --system-package mode.  Accepted values: 'auto', 'build', 'no', 'yes'",
+  );
 }
 
 function show({ output }: CommandContext, outcome: InstallOutcome): number {
@@ -72,17 +101,4 @@ function show({ output }: CommandContext, outcome: InstallOutcome): number {
       return 0;
     }
   }
-}
-
-function checkSystemPackage(mode: string): void {
-  if (!['auto', 'build', 'no', 'yes'].includes(mode)) {
-    throw new AtomicError(
-      'value-invalid',
-      "Invalid --system-package mode.  Accepted values: 'auto', 'build', 'no', 'yes'",
-    );
-  }
-  if (mode === 'auto' || mode === 'no') return;
-  throw new AtomicError('unsupported', `--system-package=${mode}: packages are not built yet`, {
-    hint: 'Install without a package: --system-package=no.',
-  });
 }

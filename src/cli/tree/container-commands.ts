@@ -18,7 +18,12 @@ export function addContainerCommands(program: Command, act: Act): void {
       'run on the root file system in DIR, a deployment of another container or a tree, which is never written to; the image gives its name, labels and config',
     )
     .option('--runtime <path>', 'the OCI runtime (default: RUNC_PATH, runtime in atomic.conf, runc, crun)')
-    .option('--system-package <mode>', 'auto or no: packages are not built yet', 'auto')
+    .option(
+      '--system-package <mode>',
+      'what brings the image’s host files: a package (yes), copies (no), or a package where rpm manages this host ' +
+        '(auto); build leaves a package with the whole container in the current folder, and installs nothing',
+      'auto',
+    )
     .option('--storage <backend>', 'only ostree')
     .option('--no-start', 'enable the service and do not start it')
     .option('--pull', 'ask the registry even when the image is in the local storage');

@@ -17,6 +17,7 @@ const NOTHING: Repair = {
   unit: undefined,
   tmpfiles: undefined,
   hostFiles: [],
+  package: undefined,
   enable: false,
   start: false,
   active: true,
@@ -52,6 +53,12 @@ describe('the repair of a container', () => {
       'systemd-tmpfiles --create /h/tmpfiles/web.conf',
     ]);
     expect(plan({ hostFiles: [{ file: file('/etc/a'), keep: undefined }] })).toEqual(['create /etc/a']);
+    const onDisk = { name: 'pack', file: '/h/web.0/pack.rpm', paths: ['/etc/b'] };
+    const changed = [{ path: '/etc/b', keep: '/etc/b.atomic-save' }];
+    expect(plan({ package: { side: { onDisk, keep: [] }, changed } })).toEqual([
+      'keep /etc/b as /etc/b.atomic-save',
+      'rpm --upgrade /h/web.0/pack.rpm',
+    ]);
     expect(plan({ hostFiles: [{ file: file('/etc/a'), keep: '/etc/a.atomic-save' }] })).toEqual([
       'keep /etc/a as /etc/a.atomic-save',
       'create /etc/a',

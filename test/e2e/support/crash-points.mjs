@@ -68,7 +68,7 @@ for (const name of ['write', 'writeFile', 'appendFile', 'truncate', 'chmod', 'ch
 await handle.close();
 
 const ANSWERING =
-  /^(?:flock|\S*systemctl (?:show|is-)|\S*(?:runc|crun) (?:state|--help|run --help)|systemd-analyze|ostree \S+ (?:cat|show|ls) )/;
+  /^(?:flock|\S*systemctl (?:show|is-)|\S*(?:runc|crun) (?:state|--help|run --help)|systemd-analyze|rpm (?:--\S+ )*--(?:query|eval)|ostree \S+ (?:cat|show|ls) )/;
 
 const spawn = childProcess.spawn;
 childProcess.spawn = function (program, args, ...rest) {

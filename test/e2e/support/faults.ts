@@ -11,7 +11,7 @@ export interface Fault {
 }
 
 const FOLDER = '/opt/faults';
-const PROGRAMS = ['ostree', 'systemctl', 'systemd-tmpfiles'];
+const PROGRAMS = ['ostree', 'systemctl', 'systemd-tmpfiles', 'rpm'];
 /** Strikes its parent once; everything else is passed on to the real program. */
 const WRAPPER = `#!/bin/sh
 program=/usr/bin/\${0##*/}
