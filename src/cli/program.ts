@@ -1,7 +1,7 @@
 /** The tree of commands. Each command's code is loaded when it is called; handlers get plain values and never see commander. */
 import { Command, CommanderError, Option } from 'commander';
 import { exitCodeOf, EXIT } from './exit-codes.ts';
-import { describeDiskFull } from '../errors.ts';
+import { AtomicError, describeDiskFull, isAtomicError } from '../errors.ts';
 import { Output } from './output/output.ts';
 import type { CommandContext } from './commands/context.ts';
 import type { Act } from './tree/act.ts';
@@ -81,7 +81,11 @@ export function buildProgram(
         words: words(),
         limits: (given.at(-2) as { readonly limit?: readonly string[] } | undefined)?.limit ?? [],
       };
-      exit((await run(context, ...(given.slice(0, -1) as never[]))) ?? EXIT.ok);
+      try {
+        exit((await run(context, ...(given.slice(0, -1) as never[]))) ?? EXIT.ok);
+      } catch (error) {
+        throw tellHelp(error, context.command);
+      }
     };
   addContainerCommands(program, act);
   addRunCommands(program, act);
@@ -103,6 +107,15 @@ function tellUsage(command: Command): void {
   command.configureOutput({
     outputError: (text, write) =>
       write(`${text.replace(/^error: /, `${name}: `)}Try '${name} --help' for more information.\n`),
+  });
+}
+
+/** The same of what a command itself has to say about its arguments, where it has no better advice. */
+function tellHelp(error: unknown, command: string): unknown {
+  if (!isAtomicError(error, 'usage') || error.hint !== undefined) return error;
+  return new AtomicError('usage', error.message, {
+    hint: `Try '${command} --help' for more information.`,
+    cause: error,
   });
 }
 

@@ -215,7 +215,7 @@ describe('the command line', () => {
     [['install', 'x', '--settle', 'soon'], 'atomic-ts install'],
     [['install', 'x', '--set'], 'atomic-ts install'],
     [['--wait', '-1', 'uninstall', 'x'], 'atomic-ts'],
-    [['update'], 'atomic-ts update'],
+    [['status'], 'atomic-ts status'],
     [['containers', 'rollback'], 'atomic-ts containers rollback'],
   ])('that is wrong as in %j exits with 2 and says where help is', async (args, command) => {
     const { code, stdout, stderr } = await stage.host.exec('atomic-ts', args);
@@ -223,6 +223,13 @@ describe('the command line', () => {
     const [sentence, help, ...rest] = stderr.split('\n');
     expect(sentence).toMatch(new RegExp(`^${command}: \\S`));
     expect([help, rest]).toEqual([`Try '${command} --help' for more information.`, ['']]);
+  });
+
+  it('that names no container to update has atomic’s words, and exits with 2', async () => {
+    const { code, stdout, stderr } = await stage.host.exec('atomic-ts', ['update']);
+    const words = 'Too few arguments.  Please specify the container';
+    const help = "Try 'atomic-ts update --help' for more information.";
+    expect([code, stdout, stderr]).toEqual([2, '', `${words}\n${help}\n`]);
   });
 
   it.each([
