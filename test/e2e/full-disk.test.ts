@@ -218,7 +218,8 @@ async function sweep(host: Stage, command: Command, unit: Unit): Promise<string[
   );
   for (const point of points) met.add(point);
   expect(faults).toEqual([]);
-  expect(points.at(-1)).toBe('done');
+  // One block more or less is chance at the edge: with many more it is done.
+  expect(ordered.at(-1)?.[1]).toBe('done');
   return points;
 }
 
