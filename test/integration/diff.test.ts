@@ -81,11 +81,11 @@ describe('the packages of a tree', () => {
       'Name: %1\nEpoch: 1\nVersion: 2.0\nRelease: 3\nSummary: x\nLicense: x\nBuildArch: noarch\n%description\nx\n%files\n';
     const database = at('tree/usr/lib/sysimage/rpm');
     mkdirSync(database, { recursive: true });
+    // Debian's rpm makes a database in the home of whoever builds.
+    const options = { stdio: 'pipe', env: { ...process.env, HOME: at('.') } } as const;
     for (const name of ['zlib', 'bash']) {
       writeFileSync(at(`${name}.spec`), spec.replace('%1', name));
-      execFileSync('rpmbuild', ['-bb', '--define', `_topdir ${at('build')}`, at(`${name}.spec`)], {
-        stdio: 'pipe',
-      });
+      execFileSync('rpmbuild', ['-bb', '--define', `_topdir ${at('build')}`, at(`${name}.spec`)], options);
       const file = at(`build/RPMS/noarch/${name}-2.0-3.noarch.rpm`);
       // Debian's rpm installs nothing, not even into a database, where the root is its own.
       const args = [
@@ -98,7 +98,7 @@ describe('the packages of a tree', () => {
         '-i',
         file,
       ];
-      execFileSync('rpm', args, { stdio: 'pipe' });
+      execFileSync('rpm', args, options);
     }
     const before = readdirSync(database);
     cpSync(database, at('before'), { recursive: true });

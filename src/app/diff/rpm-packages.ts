@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { AtomicError } from '../../errors.ts';
 import { limitExceeded, limitOf } from '../../limits.ts';
 import { readInRoot, resolveInRoot } from '../../container/rooted-path.ts';
+import { runRpm } from '../../rpm/program.ts';
 import type { App } from '../context.ts';
 
 export interface RpmTree {
@@ -49,7 +50,7 @@ export async function readPackages(
   }
   const format = namesOnly ? '%{NAME}\\n' : FULL_NAME;
   const args = ['--dbpath', database, '--nosignature', '--nodigest', '-qa', '--queryformat', format];
-  const { stdout } = await exec.run('rpm', args);
+  const { stdout } = await runRpm(exec, args);
   await files.removeTree(database);
   const packages = stdout.split('\n').filter((line) => line !== '' && !KEY.test(line));
   return { release: await readRelease(tree), packages: [...new Set(packages)].sort() };
