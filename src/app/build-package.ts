@@ -18,6 +18,7 @@ import { packageFile } from './package.ts';
 import { findOrPull, holdImage, type HeldImage, type RegistryAccess } from './pull-image.ts';
 import { stageDeployment, stagedPath, type StagedDeployment } from './stage-deployment.ts';
 import { hasForeign, inBuildFolder, makeForeign, nameOwners, readEpoch } from './stage-package.ts';
+import { runtimeSources } from './runtime-sources.ts';
 
 export interface BuildRequest {
   readonly image: string;
@@ -45,11 +46,7 @@ const TMPFILES = '/usr/lib/tmpfiles.d';
 /** @throws AtomicError; nothing is left then */
 export async function buildContainerPackage(app: App, request: BuildRequest): Promise<BuiltContainer> {
   requireRoot(app, 'build the package of a system container');
-  const runtime = await findRuntime(app.exec, {
-    option: request.runtime,
-    environment: app.environment['RUNC_PATH'],
-    conf: app.conf.runtime,
-  });
+  const runtime = await findRuntime(app.exec, runtimeSources(app, request.runtime));
   const held = await holdImage(app, () => findOrPull(app, request.image, request.access, request.pull));
   try {
     const name =

@@ -61,11 +61,7 @@ export function unableToFind(name: string): AtomicError {
 }
 
 /** The deployment in one of a container's two places; undefined when that is empty. */
-export async function readDeployment(
-  app: App,
-  name: ContainerName,
-  slot: Slot,
-): Promise<Deployment | undefined> {
+async function readDeployment(app: App, name: ContainerName, slot: Slot): Promise<Deployment | undefined> {
   const path = deploymentPath(app, name, slot);
   const file = join(path, 'info');
   const text = await app.files.readIfExists(file, OWN_JSON_BYTES);

@@ -6,6 +6,7 @@ import { CONFIG_FILE_BYTES } from '../limits.ts';
 import { findRuntime } from '../service/oci-runtime.ts';
 import type { App } from './context.ts';
 import { formatSize } from './format-size.ts';
+import { runtimeSources } from './runtime-sources.ts';
 
 export interface Check {
   readonly name: string;
@@ -85,11 +86,7 @@ async function withVersion(app: App, { tools }: HostFacts, path: string): Promis
 async function checkRuntime(app: App, facts: HostFacts): Promise<Check> {
   const name = 'oci-runtime';
   try {
-    const { path, features } = await findRuntime(app.exec, {
-      option: undefined,
-      environment: app.environment['RUNC_PATH'],
-      conf: app.conf.runtime,
-    });
+    const { path, features } = await findRuntime(app.exec, runtimeSources(app, undefined));
     if (features.pidFile) return ok(name, await withVersion(app, facts, path));
     const found = `${path}, which does not detach (its run takes no --pid-file)`;
     return warning(name, found, 'Take runc or crun, unless images are made for this one.');

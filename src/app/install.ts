@@ -15,6 +15,7 @@ import { findRemoteRootfs, refuseTenants, tellRemote, withTreeHeld } from './rem
 import { runOnce, type OnceCommand } from './run-once.ts';
 import { stageDeployment, type StagedDeployment } from './stage-deployment.ts';
 import { deploymentPath } from './layout.ts';
+import { runtimeSources } from './runtime-sources.ts';
 
 export interface InstallRequest {
   readonly image: string;
@@ -56,11 +57,7 @@ export type InstallOutcome =
  */
 export async function installContainer(app: App, request: InstallRequest): Promise<InstallOutcome> {
   requireRoot(app, 'install a system container');
-  const runtime = await findRuntime(app.exec, {
-    option: request.runtime,
-    environment: app.environment['RUNC_PATH'],
-    conf: app.conf.runtime,
-  });
+  const runtime = await findRuntime(app.exec, runtimeSources(app, request.runtime));
   const findImage = (): Promise<HeldImage> =>
     holdImage(app, () => findOrPull(app, request.image, request.access, request.pull));
   const given = chooseName(request);

@@ -35,7 +35,7 @@ export function lockOf(app: App, subject: Subject, purpose: string): Omit<LockRe
   return { path, mode: 'exclusive', purpose, signal: app.signal };
 }
 
-export function nameSubject(subject: Subject): string {
+function nameSubject(subject: Subject): string {
   return subject === undefined ? 'the image store' : `the container ${subject}`;
 }
 

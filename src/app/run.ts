@@ -13,6 +13,7 @@ import { readReference, type RegistryAccess } from './pull-image.ts';
 import { withTreeHeld } from './remote-rootfs.ts';
 import { readSpec, runApart } from './run-once.ts';
 import { startContainer } from './service-control.ts';
+import { runtimeSources } from './runtime-sources.ts';
 
 export interface RunRequest {
   /** A container's name, or an image. */
@@ -86,11 +87,7 @@ async function runCommand(
   { command, detach, terminal, runtime }: RunRequest,
 ): Promise<number> {
   const { name, info } = container;
-  const sources = {
-    option: runtime ?? info.runtime,
-    environment: app.environment['RUNC_PATH'],
-    conf: app.conf.runtime,
-  };
+  const sources = runtimeSources(app, runtime ?? info.runtime);
   const program = await locateRuntime(app.exec, sources, `run a command in ${name}`);
   const isUp = async (): Promise<boolean> =>
     info.hasContainerService && (await app.services.state(name)).active;

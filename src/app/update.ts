@@ -26,6 +26,7 @@ import {
 import { checksumExports, refuseTenants, requireTree, tellRemote, withTreeHeld } from './remote-rootfs.ts';
 import { displayName, stageDeployment } from './stage-deployment.ts';
 import { readWanted } from './drift/wanted.ts';
+import { runtimeSources } from './runtime-sources.ts';
 
 export interface UpdateRequest {
   readonly name: ContainerName;
@@ -152,11 +153,7 @@ async function switchTo(
 ): Promise<UpdateOutcome> {
   const { name, current } = container;
   const { set, settleMs, health } = request;
-  const runtime = await findRuntime(app.exec, {
-    option: current.info.runtime,
-    environment: app.environment['RUNC_PATH'],
-    conf: app.conf.runtime,
-  });
+  const runtime = await findRuntime(app.exec, runtimeSources(app, current.info.runtime));
   const slot = otherSlot(current.slot);
   await requirePlace(app, name, slot);
   if (request.force !== true) await refuseTenants(app, `update ${name}`, [deploymentPath(app, name, slot)]);

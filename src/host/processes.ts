@@ -33,7 +33,7 @@ interface ProcessTexts {
 }
 
 /** @param uptime seconds since the boot, from which a start is counted */
-export function parseProcess(
+function parseProcess(
   { stat = '', status = '', command = '', cgroup = '' }: ProcessTexts,
   uptime: number,
 ): Omit<ProcessFacts, 'pid'> {

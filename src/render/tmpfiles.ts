@@ -48,7 +48,7 @@ export function renderTmpfiles(input: TmpfilesInput): string | undefined {
 }
 
 /** The absolute sources of bind mounts, each once. A relative one lies in the bundle, which is no folder to make. */
-export function listBindSources(spec: JsonRecord): string[] {
+function listBindSources(spec: JsonRecord): string[] {
   const mounts: unknown[] = Array.isArray(spec['mounts']) ? spec['mounts'] : [];
   const sources = mounts
     .filter(isRecord)

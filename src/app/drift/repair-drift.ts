@@ -15,6 +15,7 @@ import { planRepair, type RepairedFile, type RepairedPackage } from './plan-repa
 import { restoreObjects, sourceOf } from './restore-objects.ts';
 import { stageAgain, type Restaged } from './stage-again.ts';
 import { readRemedies } from './status.ts';
+import { runtimeSources } from '../runtime-sources.ts';
 
 export interface RepairRequest {
   readonly name: ContainerName;
@@ -117,11 +118,7 @@ async function stage(app: App, container: Container): Promise<Restaged> {
       { hint: `Stop ${name}, repair ${container.name}, and start ${name} again.` },
     );
   }
-  const found = await findRuntime(app.exec, {
-    option: info.runtime,
-    environment: app.environment['RUNC_PATH'],
-    conf: app.conf.runtime,
-  });
+  const found = await findRuntime(app.exec, runtimeSources(app, info.runtime));
   return stageAgain(app, container, found);
 }
 

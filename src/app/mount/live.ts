@@ -71,7 +71,7 @@ function requireReadOnly({ name }: ContainerTree, spec: unknown): void {
 }
 
 /** The mounts of a runtime's configuration that show something of the host: OCI runtime specification, "Mounts". */
-export function volumesOf(spec: unknown): readonly Volume[] {
+function volumesOf(spec: unknown): readonly Volume[] {
   const mounts: unknown = isRecord(spec) ? spec['mounts'] : undefined;
   return (Array.isArray(mounts) ? (mounts as unknown[]) : []).flatMap((mount) => {
     if (!isRecord(mount)) return [];

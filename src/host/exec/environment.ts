@@ -10,7 +10,7 @@ const SYSTEM_FOLDERS = ['/usr/sbin', '/sbin'];
 const NOT_INHERITED = new Set(['NOTIFY_SOCKET', 'LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES']);
 
 /** The caller's PATH without relative and empty parts (they mean the current folder), plus the sbin folders. */
-export function searchPath(environment: Environment): string[] {
+function searchPath(environment: Environment): string[] {
   const folders = (environment['PATH'] ?? '/usr/bin:/bin').split(':').filter((part) => part.startsWith('/'));
   return [...new Set([...folders, ...SYSTEM_FOLDERS])];
 }

@@ -30,7 +30,7 @@ export function nameCommand(program: string, args: readonly string[]): string {
 }
 
 /** What to install to have a program. */
-export function installHint(program: string): string {
+function installHint(program: string): string {
   const name = basename(program);
   const [fedora, debian] = PACKAGES[name] ?? [name, name];
   return `Install it: dnf install ${fedora}, or apt-get install ${debian}.`;
