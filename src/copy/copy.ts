@@ -6,6 +6,7 @@ import type { Platform } from '../image/platform.ts';
 import { VerifyStream } from '../stream/verify.ts';
 import type { ImageDestination, ImageSource } from '../transport/transport.ts';
 import { PARALLEL_LAYERS } from './import.ts';
+import { openBlob } from './open-blob.ts';
 import { checkSize, resolveManifest } from './resolve.ts';
 
 export interface CopyOutcome {
@@ -79,7 +80,7 @@ async function copyBlob(
     return false;
   }
   report({ event: 'layer', digest, state: 'started', bytes: 0, total });
-  const bytes = await source.getBlob(descriptor);
+  const bytes = await openBlob(source, descriptor);
   const verified = new VerifyStream({ digest, size: total, what: `the blob ${digest} of ${source.name}` });
   const giveUp = (): void => void bytes.destroy(stop.reason instanceof Error ? stop.reason : undefined);
   const ticker = setInterval(

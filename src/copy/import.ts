@@ -5,6 +5,7 @@ import type { Digest } from '../image/digest.ts';
 import { limitExceeded, limitOf } from '../limits.ts';
 import type { Readable } from 'node:stream';
 import type { ImageSource } from '../transport/transport.ts';
+import { openBlob } from './open-blob.ts';
 import type { ResolvedImage } from './resolve.ts';
 
 /** Layers that are fetched and imported at the same time: an import keeps one core busy in ostree and half of one here. */
@@ -163,7 +164,7 @@ async function tryImport(
 ): Promise<PendingLayer> {
   const { digest, size: total } = descriptor;
   report({ event: 'layer', digest, state: 'started', bytes: 0, total });
-  const bytes = await source.getBlob(descriptor);
+  const bytes = await openBlob(source, descriptor);
   // Given up with an error before the store listens; the store tells of it when it reads.
   bytes.on('error', () => undefined);
   const giveUp = (): void => void bytes.destroy(stop.reason instanceof Error ? stop.reason : undefined);

@@ -22,7 +22,10 @@ export type ImageReference =
   | { readonly transport: 'oci' | 'oci-archive'; readonly path: string; readonly tag: string | undefined }
   | { readonly transport: 'dir'; readonly path: string }
   | { readonly transport: 'docker-archive'; readonly path: string; readonly image: string | undefined }
-  | { readonly transport: 'docker-daemon'; readonly image: string };
+  /** Of the local Docker engine: `NAME[:TAG]`, or the id of an image, `sha256:HEX` or the hex alone. */
+  | { readonly transport: 'docker-daemon'; readonly image: string }
+  /** An image in an ostree repo; without `repository` in the local storage. */
+  | { readonly transport: 'ostree'; readonly image: string; readonly repository: string | undefined };
 
 const DEFAULT_DOMAIN = 'docker.io';
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
@@ -72,6 +75,11 @@ export function parseReference(text: string, isFolder: (path: string) => boolean
     case 'docker':
     case 'docker-daemon':
       return { transport: 'docker-daemon', image: nonEmpty(rest, text, `${scheme}:NAME:TAG`) };
+    case 'ostree': {
+      // A digest holds an "@" as well: a repo is the path behind the last one.
+      const [, image = '', repository] = /^(.+?)(?:@(\.{0,2}\/.*))?$/s.exec(rest ?? '') ?? [];
+      return { transport: 'ostree', image: nonEmpty(image, text, 'ostree:NAME[@/PATH/OF/REPO]'), repository };
+    }
     case 'http':
       return registry((rest ?? '').replace(/^\/\//, ''), true);
     case 'https':
@@ -139,6 +147,8 @@ export function formatReference(reference: ImageReference): string {
       return `docker-archive:${reference.path}${suffix(reference.image)}`;
     case 'docker-daemon':
       return `docker-daemon:${reference.image}`;
+    case 'ostree':
+      return `ostree:${reference.image}${reference.repository === undefined ? '' : `@${reference.repository}`}`;
   }
 }
 

@@ -64,6 +64,13 @@ export async function openDirDestination(path: string): Promise<ImageDestination
   let reference: Uint8Array | undefined;
   return {
     name: formatReference({ transport: 'dir', path }),
+    traits: {
+      manifestTypes: undefined,
+      layers: 'kept',
+      foreignLayers: false,
+      signatures: false,
+      parallel: true,
+    },
     folder: path,
     hasBlob: ({ digest, size }) => isFileOfSize(keep(hexOf(digest)), size),
     putBlob: ({ digest }, bytes) => files.write(keep(hexOf(digest)), bytes),

@@ -52,6 +52,8 @@ export async function openSource(reference: ImageReference, options: OpenOptions
           hint: 'Save it with `docker save -o FILE IMAGE` and use docker-archive:FILE.',
         },
       );
+    case 'ostree':
+      throw new AtomicError('unsupported', `Reading ${reference.image} from ostree: is not supported yet`);
   }
 }
 
@@ -76,6 +78,7 @@ export async function openDestination(
     case 'oci-archive':
     case 'docker-archive':
     case 'docker-daemon':
+    case 'ostree':
       throw new AtomicError('unsupported', `Writing to ${reference.transport}: is not supported yet`, {
         hint: 'Destinations are docker://, oci: and dir:.',
       });

@@ -4,7 +4,7 @@ import { buffer } from 'node:stream/consumers';
 import { AtomicError } from '../../src/errors.ts';
 import type { Digest } from '../../src/image/digest.ts';
 import type { RawManifest } from '../../src/image/manifest.ts';
-import type { ImageDestination, ImageSource } from '../../src/transport/transport.ts';
+import type { DestinationTraits, ImageDestination, ImageSource } from '../../src/transport/transport.ts';
 import type { BuiltImage, BuiltIndex } from '../fixtures/image-builder.ts';
 
 export interface FakeSource extends ImageSource {
@@ -66,6 +66,14 @@ export class FakeDestination implements ImageDestination {
   readonly log: string[] = [];
   /** Throws instead of storing a blob, without having read it. */
   refuse: Error | undefined;
+
+  readonly traits: DestinationTraits = {
+    manifestTypes: undefined,
+    layers: 'kept',
+    foreignLayers: false,
+    signatures: false,
+    parallel: true,
+  };
 
   hasBlob({ digest }: { digest: Digest }): Promise<boolean> {
     return Promise.resolve(this.blobs.has(digest));

@@ -27,6 +27,13 @@ export async function openOciLayoutDestination(path: string, tag?: string): Prom
   let reference: Descriptor | undefined;
   return {
     name: formatReference({ transport: 'oci', path, tag }),
+    traits: {
+      manifestTypes: undefined,
+      layers: 'kept',
+      foreignLayers: false,
+      signatures: false,
+      parallel: true,
+    },
     folder: path,
     hasBlob: ({ digest, size }) => isFileOfSize(join(path, blobName(digest)), size),
     putBlob: ({ digest }, bytes) => files.write(join(path, blobName(digest)), bytes),

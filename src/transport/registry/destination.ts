@@ -19,6 +19,13 @@ export function openRegistryDestination(image: RegistryImage, options: RegistryO
   const client = createClient(image, 'pull,push', options);
   return {
     name: `docker://${client.image}`,
+    traits: {
+      manifestTypes: undefined,
+      layers: 'kept',
+      foreignLayers: false,
+      signatures: false,
+      parallel: true,
+    },
     async hasBlob({ digest }) {
       const answer = await client.fetch(
         {
