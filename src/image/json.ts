@@ -51,3 +51,17 @@ export function optionalStringList(
   }
   return value;
 }
+
+/**
+ * JSON bytes of a document out of a foreign source: compact, and the same for the same document.
+ * @throws AtomicError `manifest-invalid` when it nests deeper than can be written
+ */
+export function writeJson(document: unknown, what: string): Uint8Array {
+  try {
+    return Buffer.from(JSON.stringify(document));
+  } catch (error) {
+    throw new AtomicError('manifest-invalid', `${what} cannot be written: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}

@@ -18,23 +18,67 @@ export function isIndexMediaType(mediaType: string): boolean {
 
 export type Compression = 'none' | 'gzip' | 'zstd';
 
-const LAYER_TYPES: ReadonlyMap<string, Compression> = new Map([
-  [OCI_LAYER, 'none'],
-  [`${OCI_LAYER}+gzip`, 'gzip'],
-  [`${OCI_LAYER}+zstd`, 'zstd'],
-  ['application/vnd.oci.image.layer.nondistributable.v1.tar', 'none'],
-  ['application/vnd.oci.image.layer.nondistributable.v1.tar+gzip', 'gzip'],
-  ['application/vnd.oci.image.layer.nondistributable.v1.tar+zstd', 'zstd'],
-  [DOCKER_LAYER, 'none'],
-  [`${DOCKER_LAYER}.gzip`, 'gzip'],
-  [`${DOCKER_LAYER}.zstd`, 'zstd'],
-  ['application/vnd.docker.image.rootfs.foreign.diff.tar', 'none'],
-  ['application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', 'gzip'],
-]);
+/** The two formats of manifests that we write: OCI's, and Docker's schema 2. */
+export type ManifestFormat = 'oci' | 'v2s2';
+
+export interface LayerType {
+  readonly compression: Compression;
+  /** Not to be pushed elsewhere without its owner's leave: "foreign" to Docker, "nondistributable" to OCI. */
+  readonly foreign: boolean;
+}
+
+const NAMES: Readonly<Record<ManifestFormat, { base: string; foreign: string; separator: string }>> = {
+  oci: {
+    base: OCI_LAYER,
+    foreign: 'application/vnd.oci.image.layer.nondistributable.v1.tar',
+    separator: '+',
+  },
+  v2s2: {
+    base: DOCKER_LAYER,
+    foreign: 'application/vnd.docker.image.rootfs.foreign.diff.tar',
+    separator: '.',
+  },
+};
+
+const LAYER_TYPES: ReadonlyMap<string, LayerType> = new Map(
+  (['oci', 'v2s2'] as const).flatMap((format) =>
+    (['none', 'gzip', 'zstd'] as const).flatMap((compression) =>
+      [false, true].map((foreign): [string, LayerType] => [
+        layerMediaType(format, compression, foreign),
+        { compression, foreign },
+      ]),
+    ),
+  ),
+);
+
+/**
+ * The media type of a layer. Docker never defined one for zstd: `.zstd` is what some tools write, and no engine reads.
+ * @see canHoldLayer
+ */
+export function layerMediaType(format: ManifestFormat, compression: Compression, foreign = false): string {
+  const { base, foreign: elsewhere, separator } = NAMES[format];
+  return `${foreign ? elsewhere : base}${compression === 'none' ? '' : `${separator}${compression}`}`;
+}
+
+/** Whether a format has a media type for layers that are compressed like this: containers/image refuses the same. */
+export function canHoldLayer(format: ManifestFormat, compression: Compression): boolean {
+  return format === 'oci' || compression !== 'zstd';
+}
+
+/** The format of a manifest or an index; undefined for what is neither, or schema 1. */
+export function formatOf(mediaType: string): ManifestFormat | undefined {
+  if (mediaType === OCI_MANIFEST || mediaType === OCI_INDEX) return 'oci';
+  return mediaType === DOCKER_MANIFEST || mediaType === DOCKER_LIST ? 'v2s2' : undefined;
+}
+
+/** What a layer's media type says; undefined for what is no layer. */
+export function layerTypeOf(mediaType: string): LayerType | undefined {
+  return LAYER_TYPES.get(mediaType);
+}
 
 /** How a layer of this media type says that it is compressed; undefined for what is no layer. */
 export function compressionOf(mediaType: string): Compression | undefined {
-  return LAYER_TYPES.get(mediaType);
+  return LAYER_TYPES.get(mediaType)?.compression;
 }
 
 /** Whether a descriptor's media type is a file-system layer. Its bytes, not its name, tell how it is compressed. */
