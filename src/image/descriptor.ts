@@ -13,6 +13,9 @@ export interface Descriptor {
   readonly urls?: readonly string[];
 }
 
+/** The size of a layer that its manifest does not tell (schema 1's): only `getBlob` is ever given it. */
+export const UNKNOWN_SIZE = -1;
+
 /**
  * Reads a descriptor out of parsed JSON.
  * @param where what holds it, for the error's sentence.

@@ -17,9 +17,10 @@ const HEX_LENGTH: Readonly<Record<DigestAlgorithm, number>> = { sha256: 64, sha5
  */
 export function parseDigest(text: unknown, where: string): Digest {
   if (isDigest(text)) return text;
+  const shown = typeof text === 'string' ? JSON.stringify(text.slice(0, 200)) : `a ${typeof text}`;
   throw new AtomicError(
     'manifest-invalid',
-    `${where} has the digest ${JSON.stringify(text)?.slice(0, 200)}, which is not sha256: or sha512: with lower-case hex`,
+    `${where} has the digest ${shown}, which is not sha256: or sha512: with lower-case hex`,
   );
 }
 

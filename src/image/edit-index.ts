@@ -93,5 +93,5 @@ function editAnnotations(annotations: unknown, otherBytes: boolean, attested: Di
 /** What a manifest list has of an entry. */
 function listEntry(entry: JsonRecord): JsonRecord {
   const { mediaType, digest, size, platform } = entry;
-  return { mediaType, digest, size, platform: isRecord(platform) ? platform : NO_PLATFORM };
+  return { mediaType, size, digest, platform: isRecord(platform) ? platform : NO_PLATFORM };
 }

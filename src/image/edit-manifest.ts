@@ -147,7 +147,7 @@ function writeDescriptor(written: JsonRecord, from: Descriptor, to: Descriptor, 
   const { mediaType, digest, size } = to;
   const isReplaced = from.digest !== digest;
   const urls = isReplaced || to.urls === undefined ? {} : { urls: to.urls };
-  if (drops(place)) return { mediaType, digest, size, ...urls };
+  if (drops(place)) return { mediaType, size, digest, ...urls };
   const { urls: _, data, annotations, ...others } = written;
   const kept = isReplaced ? withoutOldContents(annotations) : annotations;
   return {

@@ -53,15 +53,20 @@ export function optionalStringList(
 }
 
 /**
- * JSON bytes of a document out of a foreign source: compact, and the same for the same document.
+ * JSON bytes of a document out of a foreign source, spelled as Go's encoding/json does: what is the same image to skopeo
+ * and Docker has the same digest.
  * @throws AtomicError `manifest-invalid` when it nests deeper than can be written
  */
 export function writeJson(document: unknown, what: string): Uint8Array {
   try {
-    return Buffer.from(JSON.stringify(document));
+    return Buffer.from(JSON.stringify(document).replace(/[<>&\u2028\u2029]/g, escapeCharacter));
   } catch (error) {
     throw new AtomicError('manifest-invalid', `${what} cannot be written: ${messageOf(error)}`, {
       cause: error,
     });
   }
+}
+
+function escapeCharacter(char: string): string {
+  return `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

@@ -9,8 +9,18 @@ export const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2
 export const DOCKER_CONFIG = 'application/vnd.docker.container.image.v1+json';
 export const DOCKER_LAYER = 'application/vnd.docker.image.rootfs.diff.tar';
 
-/** What we tell a registry that we read, the plain manifests first. */
-export const ACCEPTED_MANIFESTS: readonly string[] = [OCI_MANIFEST, DOCKER_MANIFEST, OCI_INDEX, DOCKER_LIST];
+export const DOCKER_SCHEMA1 = 'application/vnd.docker.distribution.manifest.v1+json';
+export const DOCKER_SCHEMA1_SIGNED = 'application/vnd.docker.distribution.manifest.v1+prettyjws';
+
+/** What we tell a registry that we read, the plain manifests first and what was given up last. */
+export const ACCEPTED_MANIFESTS: readonly string[] = [
+  OCI_MANIFEST,
+  DOCKER_MANIFEST,
+  OCI_INDEX,
+  DOCKER_LIST,
+  DOCKER_SCHEMA1_SIGNED,
+  DOCKER_SCHEMA1,
+];
 
 export function isIndexMediaType(mediaType: string): boolean {
   return mediaType === OCI_INDEX || mediaType === DOCKER_LIST;
