@@ -85,6 +85,9 @@ export const RATIO_FLOOR_BYTES = 64 * MiB;
 export const TOKEN_BYTES = 1 * MiB;
 /** The part of an error answer's body that is read for its message. */
 export const ERROR_BODY_BYTES = 64 * KiB;
+/** One page of a list of tags, and how many pages are followed. */
+export const LIST_PAGE_BYTES = 4 * MiB;
+export const LIST_PAGES = 1000;
 /** Redirects followed for one request. */
 export const REDIRECTS = 5;
 /** A path inside a layer, as Linux has it (PATH_MAX). */

@@ -47,7 +47,7 @@ describe('a registry', () => {
   it.each([
     ['nothing', ['Cannot read the manifest of ', 'no such repository'], 'Check the name of the image'],
     ['good:nope', ['has no such image'], 'the tag of the image'],
-    ['unauthorized', ['asks for credentials', 'who are you'], 'podman login'],
+    ['unauthorized', ['asks for credentials', 'who are you'], 'atomic-ts login'],
     ['denied', ['does not allow it', 'not for you'], '--src-creds'],
     ['missing', ['has no such image'], 'Check the name and the tag'],
     ['failing', ['500 Internal Server Error', 'on fire'], 'Try again later'],
@@ -91,7 +91,7 @@ describe('a registry', () => {
       event: 'error',
       code: 'denied',
       message: expect.stringContaining('does not allow it'),
-      hint: expect.stringContaining('podman login'),
+      hint: expect.stringContaining('atomic-ts login'),
     });
   });
 });

@@ -18,10 +18,18 @@ export interface Refusal {
   readonly challenge: string;
 }
 
+const ACTIONS: ReadonlyMap<string, string> = new Map([
+  ['GET', 'pull'],
+  ['HEAD', 'pull'],
+  ['DELETE', 'delete'],
+]);
+
 /** The part of a fake registry that issues and checks credentials. */
 export class FakeGate {
   readonly #auth: FakeAuth | undefined;
+  /** The scopes of each. */
   readonly #tokens = new Map<string, string[]>();
+  #issued = 0;
 
   constructor(auth: FakeAuth | undefined) {
     this.#auth = auth;
@@ -34,10 +42,11 @@ export class FakeGate {
     if (this.#auth.kind === 'basic') {
       return given === basic(this.#auth) ? undefined : { challenge: 'Basic realm="fake, with a comma"' };
     }
-    const repository = /^\/v2\/(.+?)\/(?:manifests|blobs)\//.exec(request.url ?? '')?.[1];
-    const action = request.method === 'GET' || request.method === 'HEAD' ? 'pull' : 'push';
-    const granted = this.#tokens.get(given?.replace(/^Bearer /, '') ?? '') ?? [];
-    if (granted.some((scope) => allows(scope, repository, action))) return undefined;
+    const repository = /^\/v2\/(.+?)\/(?:manifests|blobs|tags)\//.exec(request.url ?? '')?.[1];
+    const action = ACTIONS.get(request.method ?? '') ?? 'push';
+    const granted = this.#tokens.get(given?.replace(/^Bearer /, '') ?? '');
+    if (granted !== undefined && repository === undefined) return undefined;
+    if (granted?.some((scope) => allows(scope, repository, action)) === true) return undefined;
     const realm = this.#auth.realm ?? `${origin}/token`;
     const scope = repository === undefined ? '' : `,scope="repository:${repository}:${action}"`;
     return { challenge: `Bearer realm="${realm}",service="fake"${scope}` };
@@ -49,20 +58,20 @@ export class FakeGate {
     const { username, password = '', expiresIn } = this.#auth;
     const given = request.headers.authorization;
     if (username !== undefined && given !== basic({ username, password })) return undefined;
-    const token = `token-${this.#tokens.size + 1}`;
+    const token = `token-${(this.#issued += 1)}`;
     this.#tokens.set(token, new URL(request.url ?? '', 'http://fake').searchParams.getAll('scope'));
     return { token, ...(expiresIn === undefined ? {} : { expires_in: expiresIn }) };
   }
 
   /** Makes every token invalid that was issued so far. */
   revokeTokens(): void {
-    for (const token of this.#tokens.keys()) this.#tokens.set(token, []);
+    this.#tokens.clear();
   }
 }
 
 function allows(scope: string, repository: string | undefined, action: string): boolean {
   const [, name, actions = ''] = /^repository:(.+):([a-z,]+)$/.exec(scope) ?? [];
-  return repository === undefined || (name === repository && actions.split(',').includes(action));
+  return name === repository && actions.split(',').includes(action);
 }
 
 function basic({ username, password }: { username: string; password: string }): string {

@@ -37,10 +37,11 @@ export async function respond(
   }
   if (url.pathname === '/v2/') return json(200, {});
   const [, repository = '', kind, reference = ''] =
-    /^\/v2\/(.+)\/(manifests|blobs)\/(.+)$/.exec(url.pathname) ?? [];
+    /^\/v2\/(.+)\/(manifests|blobs|tags)\/(.+)$/.exec(url.pathname) ?? [];
   if (kind === 'manifests') return answerManifest(state, repository, reference, request, body);
   if (kind === 'blobs' && reference.startsWith('uploads/')) return answerUpload(state, url, request, body);
   if (kind === 'blobs') return answerBlob(state, reference, request, fault);
+  if (kind === 'tags') return answerTags(state, repository, url);
   return refuse(404, 'UNSUPPORTED', 'no such endpoint');
 }
 
@@ -58,6 +59,12 @@ function answerManifest(
     return { status: 201, headers: { 'docker-content-digest': digest }, body: Buffer.alloc(0) };
   }
   const manifest = state.manifests.get(`${repository}@${reference}`);
+  if (manifest !== undefined && request.method === 'DELETE') {
+    for (const [key, { bytes }] of state.manifests) {
+      if (key.startsWith(`${repository}@`) && bytes.equals(manifest.bytes)) state.manifests.delete(key);
+    }
+    return { status: 202, headers: {}, body: Buffer.alloc(0) };
+  }
   if (manifest === undefined) {
     const known = [...state.manifests.keys()].some((key) => key.startsWith(`${repository}@`));
     return known
@@ -66,6 +73,23 @@ function answerManifest(
   }
   const headers = { 'content-type': manifest.mediaType, 'docker-content-digest': digestOf(manifest.bytes) };
   return { status: 200, headers, body: manifest.bytes };
+}
+
+/** @see OCI distribution specification 1.1, "Listing Tags" */
+function answerTags(state: FakeContent, repository: string, url: URL): PlannedAnswer {
+  const last = url.searchParams.get('last') ?? '';
+  const count = Number(url.searchParams.get('n') ?? '2');
+  const references = [...state.manifests.keys()].filter((key) => key.startsWith(`${repository}@`));
+  if (references.length === 0) return refuse(404, 'NAME_UNKNOWN', 'repository name not known to registry');
+  const tags = references
+    .map((key) => key.slice(repository.length + 1))
+    .filter((tag) => !tag.includes(':') && tag > last)
+    .sort();
+  const page = tags.slice(0, count);
+  const answer = json(200, { name: repository, tags: page });
+  if (page.length === tags.length) return answer;
+  const link = `</v2/${repository}/tags/list?n=${count}&last=${page.at(-1)}>; rel="next"`;
+  return { ...answer, headers: { ...answer.headers, link } };
 }
 
 function answerBlob(

@@ -12,8 +12,8 @@ import type { Token, TokenRequest } from './token.ts';
 
 export interface AuthorizerOptions {
   readonly registry: URL;
-  /** `repository:NAME:pull` or `…:pull,push`. */
-  readonly scope: string;
+  /** `repository:NAME:pull`, `…:pull,push`; none for calls that are of no repository. */
+  readonly scopes: readonly string[];
   /** Asked when the registry wants to know, and once. */
   readonly findCredentials: () => Promise<Credentials | undefined>;
   /** Gets a token server's answer, after retries. */
@@ -31,25 +31,34 @@ export class Authorizer {
     this.#options = options;
   }
 
-  /** The header for the next request; undefined while the registry has not asked for one. */
-  async authorization(): Promise<string | undefined> {
+  /**
+   * The header for the next request; undefined while the registry has not asked for one.
+   * @param also scopes that this request needs besides
+   */
+  async authorization(also: readonly string[] = []): Promise<string | undefined> {
     const method = this.#method;
     if (method === 'none') return undefined;
-    if (method !== 'basic') return `Bearer ${(await this.#token(method)).value}`;
+    if (method !== 'basic') return `Bearer ${(await this.#token(withScopes(method, also))).value}`;
     const credentials = await this.#findCredentials();
     return credentials && basicAuthorization(credentials);
   }
 
   /** The header that meets a refusal's challenges; undefined when we have nothing better than what was `sent`. */
-  async meet(challenges: readonly Challenge[], sent: string | undefined): Promise<string | undefined> {
+  async meet(
+    challenges: readonly Challenge[],
+    sent: string | undefined,
+    also: readonly string[] = [],
+  ): Promise<string | undefined> {
+    const { scopes, registry } = this.#options;
     const bearer = challenges.find(({ scheme }) => scheme === 'bearer');
     if (bearer !== undefined) {
-      this.#method = readTokenChallenge(bearer, this.#options.scope, this.#options.registry);
-      await this.#forget(this.#method, sent);
+      const request = readTokenChallenge(bearer, [...scopes, ...also], registry);
+      this.#method = { ...request, scopes: request.scopes.filter((scope) => !also.includes(scope)) };
+      await this.#forget(withScopes(this.#method, also), sent);
     } else if (challenges.some(({ scheme }) => scheme === 'basic')) {
       this.#method = 'basic';
     }
-    const authorization = await this.authorization();
+    const authorization = await this.authorization(also);
     return authorization === sent ? undefined : authorization;
   }
 
@@ -85,6 +94,10 @@ export class Authorizer {
   }
 }
 
+function withScopes(request: TokenRequest, also: readonly string[]): TokenRequest {
+  return also.length === 0 ? request : { ...request, scopes: [...request.scopes, ...also] };
+}
+
 /**
  * Sends Authorization with requests to the registry's own origin, and a request that was refused once more with what
  * the refusal asks for, unless its body was a stream.
@@ -92,13 +105,17 @@ export class Authorizer {
 export function withAuthorization(send: Send, authorizer: Authorizer, registry: URL): Send {
   return async (request) => {
     if (request.url.origin !== registry.origin) return send(request);
-    const sent = await authorizer.authorization();
+    const sent = await authorizer.authorization(request.scopes);
     const answer = await send(authorize(request, sent));
     if (answer.status !== 401 || answer.url.origin !== registry.origin || isStream(request.body))
       return answer;
     let better: string | undefined;
     try {
-      better = await authorizer.meet(parseChallenges(answer.headers['www-authenticate']), sent);
+      better = await authorizer.meet(
+        parseChallenges(answer.headers['www-authenticate']),
+        sent,
+        request.scopes,
+      );
     } catch (error) {
       await discardBody(answer);
       throw error;

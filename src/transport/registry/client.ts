@@ -17,13 +17,16 @@ import {
   type Send,
 } from './http.ts';
 import { TIMING, type RegistryOptions } from './options.ts';
+import { followPages } from './pages.ts';
 import { withRedirects } from './redirect.ts';
 import { retryPassing, type RetryContext } from './retry.ts';
 import { showUrl } from './text.ts';
 
 /** A request to the registry of the client. */
 export interface Call extends Omit<HttpRequest, 'url' | 'headers'> {
-  /** Below the repository: `manifests/latest`; or the whole URL that the registry gave us. */
+  /**
+   * Below the repository: `manifests/latest`; of a whole registry below `/v2/`; or the URL that the registry gave us.
+   */
   readonly at: string | URL;
   readonly headers?: Readonly<Record<string, string>>;
   /** Statuses that are an answer; others are a failure. */
@@ -40,28 +43,63 @@ export interface WholeAnswer {
   readonly url: URL;
 }
 
-/** A repository of a registry: every request is authorized, redirected, tried again and its failure explained. */
+/**
+ * A registry or a repository of it: every request is authorized, redirected, tried again and its failure explained.
+ * What the registry says is capped: `fetch` and `pages` by what the caller names, an answer that is not wanted by
+ * ERROR_BODY_BYTES.
+ */
 export interface RegistryClient {
-  /** `host[:port]/path[:tag][@digest]` */
+  /** `host[:port]/path[:tag][@digest]`; of a whole registry its host alone. */
   readonly image: string;
   readonly retries: RetryContext;
   /** An answer with its body still to come. */
   open(call: Call): Promise<HttpAnswer>;
   /** An answer with its body, up to the cap. @throws also AtomicError `limit-exceeded` */
   fetch(call: Call, cap: Cap): Promise<WholeAnswer>;
+  /**
+   * The pages of a list, as far as `Link: <…>; rel="next"` leads: on the registry's own origin only, LIST_PAGES at
+   * most, and to none twice. `cap` is that of one page.
+   * @throws also AtomicError `registry-error` for a link that leads elsewhere or in a circle; `limit-exceeded`
+   * @see OCI distribution specification 1.1, "Listing Tags"; RFC 8288
+   */
+  pages(call: Call, cap: Cap): AsyncGenerator<WholeAnswer, void, undefined>;
   /** A failure that a call met after its answer had begun, as the error that the caller sees. */
   explain(error: unknown, call: Pick<Call, 'doing' | 'kind'>): unknown;
   close(): Promise<void>;
 }
 
+/** What a client speaks to. */
+interface Target {
+  readonly domain: string;
+  /** Undefined for a whole registry. */
+  readonly repository: string | undefined;
+  /** For people. */
+  readonly name: string;
+  readonly scopes: readonly string[];
+}
+
 /** @param access what a token has to allow. */
 export function createClient(
-  image: RegistryImage,
-  access: 'pull' | 'pull,push',
+  image: Pick<RegistryImage, 'domain' | 'repository'> & Partial<Pick<RegistryImage, 'tag' | 'digest'>>,
+  access: 'pull' | 'pull,push' | 'pull,delete',
   options: RegistryOptions,
 ): RegistryClient {
-  const { timing = TIMING, report, signal } = options;
   const { domain, repository } = image;
+  const scopes = [`repository:${repository}:${access}`];
+  return connectTo({ domain, repository, name: formatImage(image), scopes }, options);
+}
+
+/**
+ * A registry without a repository: `fetch({ method: 'GET', at: '', … })` asks `/v2/`, which says whether credentials
+ * are taken. They are those of `options`, or the auth file's for the whole registry.
+ */
+export function createRegistryClient(domain: string, options: RegistryOptions): RegistryClient {
+  return connectTo({ domain, repository: undefined, name: domain, scopes: [] }, options);
+}
+
+function connectTo({ domain, repository, name, scopes }: Target, options: RegistryOptions): RegistryClient {
+  const { timing = TIMING, report, signal } = options;
+  const root = repository === undefined ? '/v2/' : `/v2/${repository}/`;
   const retries: RetryContext = { timing, report, signal };
   const connections = createConnections(domain, options);
   const transmit = createHttpSend(connections, timing, options.userAgent);
@@ -69,12 +107,13 @@ export function createClient(
   let authorized: Promise<{ registry: URL; send: Send }> | undefined;
 
   async function connect(): Promise<{ registry: URL; send: Send }> {
-    const registry = await findEndpoint(image, options, transmit);
+    const registry = await findEndpoint(domain, options, transmit);
     const authorizer = new Authorizer({
       registry,
-      scope: `repository:${repository}:${access}`,
-      findCredentials: async () => options.credentials ?? findCredentials({ ...options, domain, repository }),
-      fetchToken: createTokenFetch(follow, image, retries),
+      scopes,
+      findCredentials: async () =>
+        options.credentials ?? findCredentials({ ...options, domain, repository: repository ?? '' }),
+      fetchToken: createTokenFetch(follow, { domain, name }, retries),
     });
     return { registry, send: withAuthorization(follow, authorizer, registry) };
   }
@@ -91,7 +130,7 @@ export function createClient(
         throw error;
       });
       const { registry, send } = await authorized;
-      const url = typeof at === 'string' ? new URL(`/v2/${repository}/${at}`, registry) : at;
+      const url = typeof at === 'string' ? new URL(`${root}${at}`, registry) : at;
       const attempt = async (): Promise<T> =>
         read(await expectStatus(await send({ signal, ...rest, url, headers }), accept));
       return await (isStream(call.body) ? attempt() : retryPassing(attempt, retries));
@@ -100,15 +139,23 @@ export function createClient(
     }
   }
 
+  const fetch: RegistryClient['fetch'] = (call, cap) =>
+    perform(call, async (answer) => {
+      const { status, headers, url } = answer;
+      return { status, headers, url, bytes: await readBody(answer, cap) };
+    });
+
   return {
-    image: formatImage(image),
+    image: name,
     retries,
     open: (call) => perform(call, async (answer) => answer),
-    fetch: (call, cap) =>
-      perform(call, async (answer) => {
-        const { status, headers, url } = answer;
-        return { status, headers, url, bytes: await readBody(answer, cap) };
-      }),
+    fetch,
+    pages: async function* (call, cap) {
+      const first = await fetch(call, cap);
+      yield first;
+      const { registry } = await (authorized ?? connect());
+      yield* followPages(first, registry, (at) => fetch({ ...call, at }, cap));
+    },
     explain: explainFor,
     close: () => connections.close(),
   };
@@ -117,7 +164,7 @@ export function createClient(
 /** What asks a token server; the calls that wait for a token do not try it again. */
 function createTokenFetch(
   send: Send,
-  image: RegistryImage,
+  { domain, name }: Pick<Target, 'domain' | 'name'>,
   retries: RetryContext,
 ): AuthorizerOptions['fetchToken'] {
   const { signal } = retries;
@@ -129,8 +176,8 @@ function createTokenFetch(
         return readBody(answer, TOKEN_BYTES);
       }, retries);
     } catch (error) {
-      const text = `get a token for ${formatImage(image)} from ${showUrl(url)}`;
-      throw explain(error, { text, kind: 'token', domain: image.domain, signal });
+      const text = `get a token for ${name} from ${showUrl(url)}`;
+      throw explain(error, { text, kind: 'token', domain, signal });
     }
   };
 }
@@ -143,6 +190,11 @@ async function readBody({ body, url }: HttpAnswer, cap: Cap): Promise<Buffer> {
   }
 }
 
-function formatImage({ domain, repository, tag, digest }: RegistryImage): string {
+function formatImage({
+  domain,
+  repository,
+  tag,
+  digest,
+}: Pick<RegistryImage, 'domain' | 'repository'> & Partial<RegistryImage>): string {
   return `${domain}/${repository}${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
 }

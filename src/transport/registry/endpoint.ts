@@ -1,4 +1,3 @@
-import type { RegistryImage } from '../../image/reference.ts';
 import { ConnectionFailure, isWithoutTls } from './failure.ts';
 import { discardBody, type Send } from './http.ts';
 import type { RegistryOptions } from './options.ts';
@@ -8,12 +7,12 @@ import { isLoopback } from './proxy.ts';
 const DOCKER_HUB = 'registry-1.docker.io';
 
 /**
- * The URL of an image's registry. It is https, unless plain HTTP was asked for. On the machine itself, or when
+ * The URL of a registry. It is https, unless plain HTTP was asked for. On the machine itself, or when
  * certificates are not checked, https is tried first and plain HTTP taken when nothing there speaks TLS.
  * @throws ConnectionFailure when neither answers, or TLS answers and fails
  */
 export async function findEndpoint(
-  { domain }: RegistryImage,
+  domain: string,
   { plainHttp, tlsVerify = true, signal }: RegistryOptions,
   send: Send,
 ): Promise<URL> {

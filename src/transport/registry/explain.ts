@@ -9,7 +9,7 @@ import { showForeign, showUrl } from './text.ts';
 export interface Task {
   /** Completes "Cannot …", naming registry, repository and tag: `read the manifest of localhost:5000/app:1`. */
   readonly text: string;
-  readonly kind: 'manifest' | 'blob' | 'upload' | 'token';
+  readonly kind: 'manifest' | 'blob' | 'upload' | 'token' | 'list' | 'registry';
   /** The registry, as in an image's name. */
   readonly domain: string;
   readonly signal: AbortSignal | undefined;
@@ -71,10 +71,12 @@ function explainStatus(error: StatusFailure, task: Task): AtomicError {
       return fail('denied', `${host} does not allow it`, loginHint(task.domain));
     case 404:
       return explainMissing(task, told.code, host, fail);
+    case 405:
+      return fail('unsupported', `${host} does not do that`);
     case 429: {
       const wait = readRetryAfter(error.headers['retry-after'], Date.now());
       const asked = wait === undefined ? '' : ` for the next ${Math.ceil(wait / 1000)} seconds`;
-      const hint = `Try again later; after \`podman login ${task.domain}\` the limit may be higher.`;
+      const hint = `Try again later; after \`atomic-ts login ${task.domain}\` the limit may be higher.`;
       return fail('rate-limited', `${host} allows no more requests${asked}`, hint);
     }
     default:
@@ -91,17 +93,20 @@ function explainMissing(
   host: string,
   fail: (code: ErrorCode, found: string, hint?: string) => AtomicError,
 ): AtomicError {
-  if (code === 'NAME_UNKNOWN' || task.kind === 'upload') {
+  if (code === 'NAME_UNKNOWN' || task.kind === 'upload' || task.kind === 'list') {
     return fail('image-not-found', `${host} has no such repository`, 'Check the name of the image.');
   }
   if (task.kind === 'manifest') {
     return fail('manifest-unknown', `${host} has no such image`, 'Check the name and the tag of the image.');
   }
+  if (task.kind === 'registry') {
+    return fail('registry-error', `${host} is no registry`, 'Check the name of the registry, and its port.');
+  }
   return fail('registry-error', `${host} does not have it`);
 }
 
 function loginHint(domain: string): string {
-  return `Check that the image exists, and log in with \`podman login ${domain}\` or give --src-creds USER:PASSWORD.`;
+  return `Check that the image exists, and log in with \`atomic-ts login ${domain}\` or give --src-creds USER:PASSWORD.`;
 }
 
 /** The first error of a registry's answer, distribution-spec "Error Codes"; of any other text its start. */

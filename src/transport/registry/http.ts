@@ -7,12 +7,14 @@ import { ConnectionFailure, StatusFailure } from './failure.ts';
 import type { Timing } from './options.ts';
 
 export interface HttpRequest {
-  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT';
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
   readonly url: URL;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Uint8Array | Readable;
   readonly signal?: AbortSignal | undefined;
+  /** Token scopes that it needs besides those of its client. */
+  readonly scopes?: readonly string[];
 }
 
 export interface HttpAnswer {

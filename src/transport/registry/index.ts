@@ -4,6 +4,7 @@
  * The client is a stack, each layer with one job: client (which request) > retry > auth > redirect > http (undici).
  * Below it stand endpoint (TLS or not), connections (proxies, certificates) and explain (failures as sentences).
  */
+export { createClient, createRegistryClient, type Call, type RegistryClient } from './client.ts';
 export { openRegistryDestination } from './destination.ts';
 export type { RegistryOptions, Timing } from './options.ts';
 export { openRegistrySource } from './source.ts';

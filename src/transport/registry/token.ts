@@ -23,12 +23,16 @@ const MARGIN = 10;
 
 /**
  * Reads a Bearer challenge.
- * @param scope what we need. The challenge's own scope is asked for besides when it is of another repository, as with
+ * @param scopes what we need. The challenge's own are asked for besides when they are of another repository, as with
  * registries that keep an image under a longer name.
  * @throws AtomicError `registry-error` when its realm is no HTTP URL
  * @see distribution "Token Authentication Specification"
  */
-export function readTokenChallenge({ parameters }: Challenge, scope: string, registry: URL): TokenRequest {
+export function readTokenChallenge(
+  { parameters }: Challenge,
+  scopes: readonly string[],
+  registry: URL,
+): TokenRequest {
   const text = parameters.get('realm') ?? '';
   const realm = URL.canParse(text) ? new URL(text) : undefined;
   if (realm === undefined || !['http:', 'https:'].includes(realm.protocol)) {
@@ -38,9 +42,9 @@ export function readTokenChallenge({ parameters }: Challenge, scope: string, reg
     );
   }
   const offered = (parameters.get('scope') ?? '').split(' ').filter(Boolean);
-  const repository = scope.slice(0, scope.lastIndexOf(':') + 1);
-  const others = offered.filter((other) => !other.startsWith(repository));
-  return { realm, service: parameters.get('service'), scopes: [scope, ...others] };
+  const known = scopes.map((scope) => scope.slice(0, scope.lastIndexOf(':') + 1));
+  const others = offered.filter((other) => !known.some((repository) => other.startsWith(repository)));
+  return { realm, service: parameters.get('service'), scopes: [...scopes, ...others] };
 }
 
 /** The URL that asks for a token. */

@@ -28,7 +28,7 @@ describe('basic authentication', () => {
       const error = await failureOf(openSource(`${registry.host}/app:1`, told).getManifest());
       expect([error.code, error.hint]).toEqual([
         'unauthorized',
-        expect.stringContaining(`podman login ${registry.host}`),
+        expect.stringContaining(`atomic-ts login ${registry.host}`),
       ]);
       expect(JSON.stringify([error, String(error), error.stack, error.cause])).not.toContain('wrong-one');
     }

@@ -21,7 +21,7 @@ async function certDir(...files: [from: string, to: string][]): Promise<string> 
 describe('the endpoint of a registry', () => {
   const find = (name: string, plainHttp = false): Promise<URL> =>
     findEndpoint(
-      parseRegistryImage(name),
+      parseRegistryImage(name).domain,
       { plainHttp, userAgent: '', report: () => undefined, environment: {} },
       () => expect.unreachable('nothing is asked'),
     );

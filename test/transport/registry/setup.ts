@@ -48,7 +48,7 @@ export const QUICK: Timing = {
 
 export type Told = Partial<RegistryOptions> & { events?: ProgressEvent[] };
 
-function optionsFor({ events, ...told }: Told): RegistryOptions {
+export function optionsFor({ events, ...told }: Told): RegistryOptions {
   return {
     plainHttp: true,
     userAgent: 'test/1',

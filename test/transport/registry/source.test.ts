@@ -92,7 +92,7 @@ describe('a failing registry', () => {
     expect([error.code, error.message, error.hint]).toEqual([
       'rate-limited',
       expect.stringContaining('for the next 3600 seconds'),
-      expect.stringContaining('podman login'),
+      expect.stringContaining('atomic-ts login'),
     ]);
   });
 

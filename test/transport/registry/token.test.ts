@@ -13,7 +13,7 @@ function urlFor(header: string, scope: string): string {
   const [challenge] = parseChallenges(header);
   if (challenge === undefined) throw new Error('no challenge');
   return decodeURIComponent(
-    tokenUrl(readTokenChallenge(challenge, scope, new URL('https://r.example/'))).href,
+    tokenUrl(readTokenChallenge(challenge, [scope], new URL('https://r.example/'))).href,
   );
 }
 
