@@ -11,7 +11,8 @@ import { MAGIC_BYTES, storedAs } from '../archive/magic.ts';
 import { openArchive, type Archive, type ArchiveFile } from '../archive/open-archive.ts';
 import { tooLong } from '../local-file.ts';
 import type { ImageSource } from '../transport.ts';
-import { chooseImage, parseArchiveManifest } from './archive-manifest.ts';
+import { chooseImage } from './archive-manifest.ts';
+import { readArchivedImages } from './list-names.ts';
 import { resolveMember } from './resolve-member.ts';
 
 export interface DockerArchiveSource extends ImageSource {
@@ -38,15 +39,7 @@ export async function openDockerArchiveSource(path: string, image?: string): Pro
 
 async function readArchive(archive: Archive, wanted: string | undefined): Promise<DockerArchiveSource> {
   const { path } = archive;
-  const manifestFile = archive.find('manifest.json');
-  if (manifestFile === undefined) {
-    throw new AtomicError('archive-invalid', `${path} is no docker save file: it has no manifest.json`);
-  }
-  const listed = parseArchiveManifest(
-    await archive.read(manifestFile, 'manifest-size'),
-    `${path}, manifest.json`,
-  );
-  const image = chooseImage(listed, wanted, path);
+  const image = chooseImage(await readArchivedImages(archive), wanted, path);
   const configFile = resolveMember(archive, image.config);
   const configBytes = await archive.read(configFile, 'config-size');
   const layerFiles = image.layers.map((name) => resolveMember(archive, name));
