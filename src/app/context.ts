@@ -7,24 +7,35 @@ import type { Systemd } from '../service/systemd.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What a use case works with; wired once, in cli/. */
-export interface App {
+/**
+ * What moves images between places and looks at them there: as any user, and where this host has no store, no systemd
+ * and no folder to write in.
+ */
+export interface TransferApp {
+  /** For credential helpers, and for ostree. */
   readonly exec: Exec;
-  readonly files: HostFiles;
-  readonly selinux: Selinux;
-  readonly locks: Locks;
+  readonly files: Pick<HostFiles, 'freeBytes'>;
   readonly identity: HostIdentity;
-  readonly paths: HostPaths;
-  readonly conf: AtomicConf;
   readonly environment: Environment;
-  readonly store: ImageStore;
-  readonly services: Systemd;
   readonly report: Report;
   /** Aborted by SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
+  readonly userAgent: string;
+  /** The repo of the local storage, which `ostree:NAME` means; nobody looks for it before it is asked for. */
+  readonly findRepository: () => Promise<string>;
+}
+
+/** What a use case works with; wired once, in cli/. */
+export interface App extends TransferApp {
+  readonly files: HostFiles;
+  readonly selinux: Selinux;
+  readonly locks: Locks;
+  readonly paths: HostPaths;
+  readonly conf: AtomicConf;
+  readonly store: ImageStore;
+  readonly services: Systemd;
   /** Our own executable, as units name it. */
   readonly program: string;
-  readonly userAgent: string;
   /** How long another invocation's lock is waited for. */
   readonly lockWaitMs: number;
   readonly loadTemplates: () => Promise<Templates>;

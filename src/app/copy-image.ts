@@ -1,6 +1,6 @@
 import { copyImage, type CopyOutcome } from '../copy/copy.ts';
 import { openDestination, openSource } from '../transport/open.ts';
-import type { App } from './context.ts';
+import type { TransferApp } from './context.ts';
 import { requireFolderRoom } from './require-room.ts';
 import { openOptions, platformOf, readReference, type RegistryAccess } from './pull-image.ts';
 
@@ -12,7 +12,7 @@ export interface CopyRequest {
 }
 
 /** Copies an image between two transports; neither the store nor the host is touched, and root is not needed. */
-export async function copyBetween(app: App, request: CopyRequest): Promise<CopyOutcome> {
+export async function copyBetween(app: TransferApp, request: CopyRequest): Promise<CopyOutcome> {
   const reference = readReference(request.source);
   const { source } = await openSource(reference, openOptions(app, request.from));
   try {

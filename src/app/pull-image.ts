@@ -9,7 +9,7 @@ import type { Platform } from '../image/platform.ts';
 import { withTag } from '../store/names.ts';
 import type { StoredImage } from '../store/image-store.ts';
 import { openSource, type OpenOptions } from '../transport/open.ts';
-import type { App } from './context.ts';
+import type { App, TransferApp } from './context.ts';
 import { requireStoreRoom } from './require-room.ts';
 import { shareStore } from './store-lock.ts';
 import { importMarked } from './sync-imports.ts';
@@ -41,12 +41,12 @@ export function readReference(text: string): ImageReference {
   return 'path' in reference ? { ...reference, path: resolve(reference.path) } : reference;
 }
 
-export function platformOf(app: App): Platform {
+export function platformOf(app: Pick<TransferApp, 'identity'>): Platform {
   const { architecture, variant } = app.identity;
   return { os: 'linux', architecture, ...(variant === undefined ? {} : { variant }) };
 }
 
-export function openOptions(app: App, access: RegistryAccess): OpenOptions {
+export function openOptions(app: TransferApp, access: RegistryAccess): OpenOptions {
   return {
     ...access,
     userAgent: app.userAgent,

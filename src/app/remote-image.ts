@@ -2,7 +2,7 @@
 import { readImage, resolveManifest, type ResolvedImage } from '../copy/resolve.ts';
 import type { ImageReference } from '../image/reference.ts';
 import { openSource } from '../transport/open.ts';
-import type { App } from './context.ts';
+import type { TransferApp } from './context.ts';
 import { openOptions, platformOf, type RegistryAccess } from './pull-image.ts';
 
 /**
@@ -10,7 +10,7 @@ import { openOptions, platformOf, type RegistryAccess } from './pull-image.ts';
  * @throws AtomicError of the transport and of the engine
  */
 export async function readRemoteImage(
-  app: App,
+  app: TransferApp,
   reference: ImageReference,
   access: RegistryAccess,
 ): Promise<ResolvedImage> {

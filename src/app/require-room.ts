@@ -3,7 +3,7 @@ import { AtomicError } from '../errors.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import { limitOf } from '../limits.ts';
 import { estimateNeed, readRoom, type LayersNeed, type Room } from '../store/free-space.ts';
-import type { App } from './context.ts';
+import type { App, TransferApp } from './context.ts';
 import { formatSize } from './format-size.ts';
 
 const GO_ON = 'or go on all the same with --limit free-space=ignore';
@@ -26,7 +26,7 @@ export async function requireStoreRoom(
 
 /** The same for blobs that are kept as they come. */
 export async function requireFolderRoom(
-  { files }: Pick<App, 'files'>,
+  { files }: Pick<TransferApp, 'files'>,
   folder: string,
   image: string,
   missing: readonly Descriptor[],

@@ -2,9 +2,9 @@
 import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
-import type { App } from '../app/context.ts';
-import { readAtomicConf } from '../config/atomic-conf.ts';
-import { AtomicError } from '../errors.ts';
+import type { App, TransferApp } from '../app/context.ts';
+import { DEFAULT_CONF_PATH, readAtomicConf, type ReadFile } from '../config/atomic-conf.ts';
+import { AtomicError, isAtomicError } from '../errors.ts';
 import type { Report } from '../events.ts';
 import { readKernelCapabilities } from '../host/capabilities.ts';
 import { createExec } from '../host/exec.ts';
@@ -12,21 +12,24 @@ import { createFiles } from '../host/files.ts';
 import { readIdentity } from '../host/identity.ts';
 import { createLocks } from '../host/locks.ts';
 import { resolvePaths } from '../host/paths.ts';
-import type { HostFacts, ProcessFacts } from '../host/ports.ts';
+import type { HostFacts, HostFiles, ProcessFacts } from '../host/ports.ts';
 import { createSelinux } from '../host/selinux.ts';
 import { moveLimits, type LimitValues } from '../limits.ts';
 import type { Templates } from '../render/own-template.ts';
 import { createSystemd } from '../service/systemd.ts';
 import { ImageStore } from '../store/image-store.ts';
 
-export interface WiringOptions {
+export interface TransferWiring {
   readonly version: string;
   readonly report: Report;
+  /** Of the command line; they outrank atomic.conf's. */
+  readonly limits: LimitValues;
+}
+
+export interface WiringOptions extends TransferWiring {
   readonly lockWaitMs: number;
   /** How others, who wait for our locks, are told of us: `atomic-ts update`. */
   readonly command: string;
-  /** Of the command line; they outrank atomic.conf's. */
-  readonly limits: LimitValues;
 }
 
 /** The program's view of this host. */
@@ -62,8 +65,43 @@ export async function createApp({
     program: await findProgram(),
     userAgent: `atomic-ts/${version}`,
     lockWaitMs,
+    findRepository: async () => paths.repository,
     loadTemplates,
     readKernelCapabilities,
+  };
+}
+
+/**
+ * The same for commands that need nothing of this host. Files are made as the user's umask says; of atomic.conf counts
+ * what this user may read.
+ */
+export async function createTransferApp({ version, report, limits }: TransferWiring): Promise<TransferApp> {
+  const environment = process.env;
+  const exec = createExec();
+  const files = createFiles(exec);
+  const conf = await readAtomicConf(environment, readWhereAllowed(files));
+  moveLimits({ ...conf.limits, ...limits });
+  return {
+    exec,
+    files,
+    identity: readIdentity(),
+    environment: withProxies(environment, conf),
+    report,
+    signal: abortOnSignals(),
+    userAgent: `atomic-ts/${version}`,
+    findRepository: async () => (await resolvePaths({ environment, conf, files })).repository,
+  };
+}
+
+/** A default atomic.conf that is root's alone is none for others; one that was asked for by name has to be readable. */
+function readWhereAllowed(files: HostFiles): ReadFile {
+  return async (path, cap) => {
+    try {
+      return await files.readIfExists(path, cap);
+    } catch (error) {
+      if (path === DEFAULT_CONF_PATH && isAtomicError(error, 'not-root')) return undefined;
+      throw error;
+    }
   };
 }
 

@@ -71,6 +71,7 @@ export function createListHost(folder: string, answer: Answer = answerShow()): L
     program: '/usr/bin/atomic-ts',
     userAgent: 'atomic-ts/test',
     lockWaitMs: 0,
+    findRepository: notAsked,
     loadTemplates: notAsked,
     readKernelCapabilities: notAsked,
   };

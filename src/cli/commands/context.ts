@@ -1,4 +1,4 @@
-import type { App } from '../../app/context.ts';
+import type { App, TransferApp } from '../../app/context.ts';
 import type { RegistryAccess } from '../../app/pull-image.ts';
 import { SETTLE_SECONDS } from '../../app/change.ts';
 import { parseHealthOption, type HealthOption } from '../../container/health-check.ts';
@@ -49,9 +49,21 @@ export async function openAppAsIs({
   command,
   limits,
 }: CommandContext): Promise<App> {
-  const given = Object.assign({}, ...limits.map(parseLimitOption)) as LimitValues;
   const { createApp } = await import('../wiring.ts');
-  return createApp({ version, report: output.report, lockWaitMs, command, limits: given });
+  return createApp({ version, report: output.report, lockWaitMs, command, limits: readLimits(limits) });
+}
+
+/**
+ * Wires what moves and shows images elsewhere: it works as any user, and leaves this host's containers, store and
+ * open changes alone.
+ */
+export async function openTransfer({ version, output, limits }: CommandContext): Promise<TransferApp> {
+  const { createTransferApp } = await import('../wiring.ts');
+  return createTransferApp({ version, report: output.report, limits: readLimits(limits) });
+}
+
+function readLimits(options: readonly string[]): LimitValues {
+  return Object.assign({}, ...options.map(parseLimitOption)) as LimitValues;
 }
 
 export function readAccess(flags: RegistryFlags): RegistryAccess {

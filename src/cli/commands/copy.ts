@@ -1,5 +1,5 @@
 import { copyBetween } from '../../app/copy-image.ts';
-import { openApp, readAccess, type CommandContext, type RegistryFlags } from './context.ts';
+import { openTransfer, readAccess, type CommandContext, type RegistryFlags } from './context.ts';
 
 interface CopyFlags extends RegistryFlags {
   readonly destCreds?: string;
@@ -18,7 +18,7 @@ export async function runCopy(
     ...(destCreds === undefined ? {} : { creds: destCreds }),
     ...(destTlsVerify === undefined ? {} : { tlsVerify: destTlsVerify }),
   };
-  const app = await openApp(context);
+  const app = await openTransfer(context);
   const outcome = await copyBetween(app, {
     source,
     destination,
