@@ -52,6 +52,7 @@ const OWNERS: Readonly<Record<string, string>> = {
   execa: 'host',
   systeminformation: 'host',
   tar: 'transport',
+  'smol-toml': 'config',
   undici: 'transport',
   yaml: 'config',
 };
