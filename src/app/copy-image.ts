@@ -1,6 +1,7 @@
 import { copyImage, type CopyOutcome } from '../copy/copy.ts';
-import { openDestination, openSource } from '../transport/open.ts';
+import { openDestination } from '../transport/open.ts';
 import type { TransferApp } from './context.ts';
+import { openImageSource } from './open-source.ts';
 import { requireFolderRoom } from './require-room.ts';
 import { openOptions, platformOf, readReference, type RegistryAccess } from './pull-image.ts';
 
@@ -14,7 +15,7 @@ export interface CopyRequest {
 /** Copies an image between two transports; neither the store nor the host is touched, and root is not needed. */
 export async function copyBetween(app: TransferApp, request: CopyRequest): Promise<CopyOutcome> {
   const reference = readReference(request.source);
-  const { source } = await openSource(reference, openOptions(app, request.from));
+  const { source } = await openImageSource(app, reference, request.from);
   try {
     const destination = await openDestination(
       readReference(request.destination),

@@ -8,8 +8,9 @@ import { formatReference, parseReference, type ImageReference } from '../image/r
 import type { Platform } from '../image/platform.ts';
 import { withTag } from '../store/names.ts';
 import type { StoredImage } from '../store/image-store.ts';
-import { openSource, type OpenOptions } from '../transport/open.ts';
+import type { OpenOptions } from '../transport/open.ts';
 import type { App, TransferApp } from './context.ts';
+import { openImageSource } from './open-source.ts';
 import { requireStoreRoom } from './require-room.ts';
 import { shareStore } from './store-lock.ts';
 import { importMarked } from './sync-imports.ts';
@@ -91,7 +92,7 @@ export async function holdImage(app: App, find: () => Promise<StoredImage>): Pro
 export async function importImage(app: App, text: string, access: RegistryAccess): Promise<PulledImage> {
   const reference = readReference(text);
   tellReading(app, text, reference);
-  const { source, imageName } = await openSource(reference, openOptions(app, access));
+  const { source, imageName } = await openImageSource(app, reference, access);
   try {
     const platform = platformOf(app);
     const resolved = await resolveManifest(source, platform, digestOfReference(reference));

@@ -1,9 +1,9 @@
 /** Images where they come from, without their layers. */
 import { readImage, resolveManifest, type ResolvedImage } from '../copy/resolve.ts';
 import type { ImageReference } from '../image/reference.ts';
-import { openSource } from '../transport/open.ts';
 import type { TransferApp } from './context.ts';
-import { openOptions, platformOf, type RegistryAccess } from './pull-image.ts';
+import { openImageSource } from './open-source.ts';
+import { platformOf, type RegistryAccess } from './pull-image.ts';
 
 /**
  * Reads manifest and config of an image for this platform, verified; nothing is stored.
@@ -14,7 +14,7 @@ export async function readRemoteImage(
   reference: ImageReference,
   access: RegistryAccess,
 ): Promise<ResolvedImage> {
-  const { source } = await openSource(reference, openOptions(app, access));
+  const { source } = await openImageSource(app, reference, access);
   try {
     const platform = platformOf(app);
     const expected = reference.transport === 'docker' ? reference.image.digest : undefined;

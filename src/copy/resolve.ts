@@ -44,15 +44,32 @@ export async function resolveManifest(
     if (raw.bytes.length > limit) {
       throw limitExceeded('manifest-size', `${what} is larger than the limit of ${limit} bytes`);
     }
-    if (wanted !== undefined) verifyBytes(raw.bytes, { digest: wanted, size: undefined, what });
+    const digest = verifyManifest(raw, wanted, what);
     const document = parseManifest(raw, what);
-    if (document.kind === 'manifest')
-      return { raw, digest: wanted ?? digestOf(raw.bytes), manifest: document };
+    if (document.kind === 'manifest') return { raw, digest, manifest: document };
     const entry = choosePlatform(document.manifests, platform);
     if (entry === undefined) throw noSuchPlatform(source.name, platform, document.manifests);
     wanted = entry.digest;
   }
   throw limitExceeded('index-depth', `${source.name} nests more than ${depths} indexes`);
+}
+
+/**
+ * The digest of a manifest, which is the wanted one when there is one. What was made from a schema 1 manifest
+ * (schema1-source.ts) has another than the one that the reference names.
+ * @throws AtomicError `digest-mismatch`
+ */
+export function verifyManifest(raw: RawManifest, wanted: Digest | undefined, what: string): Digest {
+  if (raw.madeFrom === undefined) {
+    if (wanted === undefined) return digestOf(raw.bytes);
+    verifyBytes(raw.bytes, { digest: wanted, size: undefined, what });
+    return wanted;
+  }
+  if (wanted === undefined || wanted === raw.madeFrom) return digestOf(raw.bytes);
+  throw new AtomicError(
+    'digest-mismatch',
+    `${what} does not have the digest it should: expected ${wanted}, got ${raw.madeFrom}`,
+  );
 }
 
 function noSuchPlatform(name: string, wanted: Platform, entries: readonly Descriptor[]): AtomicError {

@@ -1,6 +1,7 @@
 import { AtomicError } from '../errors.ts';
 import { limitExceeded, limitOf } from '../limits.ts';
 import { parseDescriptor, type Descriptor } from './descriptor.ts';
+import type { Digest } from './digest.ts';
 import { isRecord, optionalStringMap, parseJson, type JsonRecord } from './json.ts';
 import * as types from './media-type.ts';
 
@@ -9,6 +10,11 @@ export interface RawManifest {
   readonly bytes: Uint8Array;
   /** As the source said it; may be empty, and is only a hint. */
   readonly mediaType: string;
+  /**
+   * The digest of the schema 1 manifest that these bytes were made from, verified: what a reference names by digest is
+   * that one. The bytes have a digest of their own.
+   */
+  readonly madeFrom?: Digest;
 }
 
 export interface ImageManifest {

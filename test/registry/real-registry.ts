@@ -12,6 +12,8 @@ export interface RealRegistryOptions {
   readonly tls?: { readonly certificate: string; readonly key: string };
   /** Basic authentication with this one user. */
   readonly htpasswd?: { readonly username: string; readonly password: string };
+  /** Whether it takes and serves manifests of schema 1. */
+  readonly schema1?: boolean;
 }
 
 export interface RealRegistry {
@@ -57,7 +59,7 @@ export async function startRealRegistry(options: RealRegistryOptions = {}): Prom
 async function configure(
   folder: string,
   host: string,
-  { tls, htpasswd }: RealRegistryOptions,
+  { tls, htpasswd, schema1 }: RealRegistryOptions,
 ): Promise<object> {
   const auth =
     htpasswd === undefined
@@ -69,6 +71,7 @@ async function configure(
     storage: { filesystem: { rootdirectory: join(folder, 'storage') } },
     http: { addr: host, ...(tls === undefined ? {} : { tls }), secret: 'only for this test' },
     ...auth,
+    ...(schema1 === true ? { compatibility: { schema1: { enabled: true } } } : {}),
   };
 }
 

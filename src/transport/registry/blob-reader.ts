@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { AtomicError, messageOf } from '../../errors.ts';
-import type { Descriptor } from '../../image/descriptor.ts';
+import { UNKNOWN_SIZE, type Descriptor } from '../../image/descriptor.ts';
 import { REQUEST_TRIES } from '../../limits.ts';
 import type { Call, RegistryClient } from './client.ts';
 import { ConnectionFailure } from './failure.ts';
@@ -20,11 +20,13 @@ const BUFFER_BYTES = 1024 * 1024;
 export async function openBlob(client: RegistryClient, descriptor: Descriptor): Promise<Readable> {
   const answer = await client.open(blobCall(client, descriptor, 0));
   const length = answer.headers['content-length'];
-  if (length !== undefined && Number(length) !== descriptor.size) {
+  // Of a layer of schema 1 the registry alone knows the size.
+  const size = descriptor.size === UNKNOWN_SIZE ? Number(length ?? Number.NaN) : descriptor.size;
+  if (!Number.isSafeInteger(size) || (length !== undefined && Number(length) !== size)) {
     await discardBody(answer);
-    throw sizeMismatch(client, descriptor, `${showForeign(length)} bytes`);
+    throw sizeMismatch(client, descriptor, `${showForeign(length ?? 'an unknown number of')} bytes`);
   }
-  return new BlobReader(client, descriptor, answer);
+  return new BlobReader(client, { ...descriptor, size }, answer);
 }
 
 function blobCall(client: RegistryClient, { digest }: Descriptor, from: number): Call {
@@ -39,9 +41,10 @@ function blobCall(client: RegistryClient, { digest }: Descriptor, from: number):
 }
 
 function sizeMismatch({ image }: RegistryClient, { digest, size }: Descriptor, found: string): AtomicError {
+  const expected = size === UNKNOWN_SIZE ? 'a Content-Length' : `${size} bytes`;
   return new AtomicError(
     'size-mismatch',
-    `The registry sends ${found} for the blob ${digest} of ${image}; expected ${size} bytes`,
+    `The registry sends ${found} for the blob ${digest} of ${image}; expected ${expected}`,
   );
 }
 

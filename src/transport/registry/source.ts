@@ -4,6 +4,7 @@ import { algorithmOf, digestFromHex, isDigest, type Digest } from '../../image/d
 import type { RawManifest } from '../../image/manifest.ts';
 import { ACCEPTED_MANIFESTS } from '../../image/media-type.ts';
 import type { RegistryImage } from '../../image/reference.ts';
+import { digestedBytes } from '../../image/schema1.ts';
 import type { ImageSource } from '../transport.ts';
 import { openBlob } from './blob-reader.ts';
 import { createClient, type WholeAnswer } from './client.ts';
@@ -54,7 +55,8 @@ function checkToldDigest({ headers, bytes }: WholeAnswer, what: string): void {
   const told = headers['docker-content-digest'];
   if (!isDigest(told)) return;
   const algorithm = algorithmOf(told);
-  const found: Digest = digestFromHex(algorithm, createHash(algorithm).update(bytes).digest('hex'));
+  const hash = createHash(algorithm).update(digestedBytes(bytes, what));
+  const found: Digest = digestFromHex(algorithm, hash.digest('hex'));
   if (found === told) return;
   throw new AtomicError('digest-mismatch', `The registry says that ${what} is ${told}, but sends ${found}`);
 }
