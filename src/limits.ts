@@ -117,12 +117,21 @@ export const HEALTH_RETRIES = 100;
 
 /** Time without a byte before a connection counts as dead. */
 export const IDLE_TIMEOUT_MS = 60_000;
+/** A blob that brings less in that time while somebody waits for it counts as broken off as well: a trickle never ends. */
+export const SLOW_BYTES = 64 * KiB;
+export const SLOW_WINDOW_MS = 60_000;
+/** Time for an answer that is read whole: a manifest, a token, a page of a list. */
+export const WHOLE_ANSWER_MS = 300_000;
 /** Time to connect, and to the first byte of an answer. */
 export const CONNECT_TIMEOUT_MS = 20_000;
 /** Time a registry may take to store a blob that was sent to it; one on slow storage copies gigabytes before it answers. */
 export const UPLOAD_STORE_TIMEOUT_MS = 600_000;
 /** Tries of one request that fails for a passing reason, the first included. */
 export const REQUEST_TRIES = 4;
+/** A connection that broke off after so many bytes of a blob is no failed try: a large one may break often. */
+export const RESUME_PROGRESS_BYTES = 8 * MiB;
+/** URLs of one foreign layer that are tried. */
+export const FOREIGN_URLS = 4;
 /** The longest wait that a registry's Retry-After can ask of us. */
 export const RETRY_AFTER_MAX_MS = 60_000;
 

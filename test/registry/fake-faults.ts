@@ -32,7 +32,11 @@ export type Fault =
   /** Answers a Range with the whole body. */
   | { readonly kind: 'ignore-range' }
   /** Answers a Range with the bytes from another place. */
-  | { readonly kind: 'wrong-range' };
+  | { readonly kind: 'wrong-range' }
+  /** Answers a Range with the right bytes, and says they are of a longer blob. */
+  | { readonly kind: 'wrong-total' }
+  /** Sends the first bytes, then one every few milliseconds, for ever. */
+  | { readonly kind: 'trickle'; readonly after: number };
 
 export interface FaultRule {
   /** Tried on `METHOD /path?query`. */
@@ -83,6 +87,8 @@ export function answerWithFault(fault: Fault | undefined, response: ServerRespon
     case 'wrong-digest':
     case 'ignore-range':
     case 'wrong-range':
+    case 'wrong-total':
+    case 'trickle':
   }
   return false;
 }
@@ -99,6 +105,14 @@ export function sendAnswer(answer: PlannedAnswer, fault: Fault | undefined, resp
       response.writeHead(status, { ...headers, 'content-length': body.length });
       response.write(body.subarray(0, fault.after));
       return;
+    case 'trickle': {
+      response.writeHead(status, { ...headers, 'content-length': body.length });
+      response.write(body.subarray(0, fault.after));
+      let at = fault.after;
+      const timer = setInterval(() => response.write(body.subarray(at, ++at)), 5);
+      response.once('close', () => clearInterval(timer));
+      return;
+    }
     case 'short':
       response.writeHead(status, { ...headers, 'transfer-encoding': 'chunked' });
       response.end(body.subarray(0, fault.after));
@@ -136,6 +150,7 @@ export function sendAnswer(answer: PlannedAnswer, fault: Fault | undefined, resp
     case 'silent':
     case 'ignore-range':
     case 'wrong-range':
+    case 'wrong-total':
       response
         .writeHead(status, { ...headers, 'content-length': headers['content-length'] ?? body.length })
         .end(body);

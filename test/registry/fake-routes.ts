@@ -111,7 +111,8 @@ function answerBlob(
   const from = /^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1];
   if (from === undefined || fault?.kind === 'ignore-range') return { status: 200, headers, body: bytes };
   const start = Number(from) + (fault?.kind === 'wrong-range' ? 1 : 0);
-  const range = `bytes ${start}-${bytes.length - 1}/${bytes.length}`;
+  const total = bytes.length + (fault?.kind === 'wrong-total' ? 1 : 0);
+  const range = `bytes ${start}-${bytes.length - 1}/${total}`;
   return { status: 206, headers: { ...headers, 'content-range': range }, body: bytes.subarray(start) };
 }
 

@@ -1,13 +1,7 @@
 import type { Credentials } from '../../config/auth-file.ts';
 import { parseChallenges, type Challenge } from './challenge.ts';
 import { discardBody, isStream, type HttpRequest, type Send } from './http.ts';
-import {
-  authorizeTokenRequest,
-  basicAuthorization,
-  readToken,
-  readTokenChallenge,
-  tokenUrl,
-} from './token.ts';
+import { basicAuthorization, readToken, readTokenChallenge, tokenUrl } from './token.ts';
 import type { Token, TokenRequest } from './token.ts';
 
 export interface AuthorizerOptions {
@@ -77,9 +71,12 @@ export class Authorizer {
   }
 
   async #fetchToken(request: TokenRequest): Promise<Token> {
-    const { registry, fetchToken } = this.#options;
-    const authorization = authorizeTokenRequest(request.realm, registry, await this.#findCredentials());
-    return readToken(await fetchToken(tokenUrl(request), authorization), request.realm, Date.now());
+    const credentials = await this.#findCredentials();
+    const answer = await this.#options.fetchToken(
+      tokenUrl(request),
+      credentials && basicAuthorization(credentials),
+    );
+    return readToken(answer, request.realm, Date.now());
   }
 
   async #forget(request: TokenRequest, sent: string | undefined): Promise<void> {
@@ -104,7 +101,7 @@ function withScopes(request: TokenRequest, also: readonly string[]): TokenReques
  */
 export function withAuthorization(send: Send, authorizer: Authorizer, registry: URL): Send {
   return async (request) => {
-    if (request.url.origin !== registry.origin) return send(request);
+    if (request.anonymous === true || request.url.origin !== registry.origin) return send(request);
     const sent = await authorizer.authorization(request.scopes);
     const answer = await send(authorize(request, sent));
     if (answer.status !== 401 || answer.url.origin !== registry.origin || isStream(request.body))

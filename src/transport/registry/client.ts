@@ -12,11 +12,12 @@ import {
   createHttpSend,
   expectStatus,
   isStream,
+  within,
   type HttpAnswer,
   type HttpRequest,
   type Send,
 } from './http.ts';
-import { TIMING, type RegistryOptions } from './options.ts';
+import { TIMING, type RegistryOptions, type Timing } from './options.ts';
 import { followPages } from './pages.ts';
 import { withRedirects } from './redirect.ts';
 import { retryPassing, type RetryContext } from './retry.ts';
@@ -34,6 +35,8 @@ export interface Call extends Omit<HttpRequest, 'url' | 'headers'> {
   /** Completes "Cannot …" in the error. */
   readonly doing: string;
   readonly kind: Task['kind'];
+  /** Not tried again: what it asks for cannot be asked twice. */
+  readonly once?: boolean;
 }
 
 export interface WholeAnswer {
@@ -52,6 +55,8 @@ export interface RegistryClient {
   /** `host[:port]/path[:tag][@digest]`; of a whole registry its host alone. */
   readonly image: string;
   readonly retries: RetryContext;
+  /** Its URL; may have to ask it for that. @throws as a call */
+  endpoint(call: Pick<Call, 'doing' | 'kind'>): Promise<URL>;
   /** An answer with its body still to come. */
   open(call: Call): Promise<HttpAnswer>;
   /** An answer with its body, up to the cap. @throws also AtomicError `limit-exceeded` */
@@ -122,18 +127,22 @@ function connectTo({ domain, repository, name, scopes }: Target, options: Regist
     return explain(error, { text: doing, kind, domain, signal });
   }
 
+  function connectOnce(): Promise<{ registry: URL; send: Send }> {
+    authorized ??= connect().catch((error: unknown) => {
+      authorized = undefined;
+      throw error;
+    });
+    return authorized;
+  }
+
   async function perform<T>(call: Call, read: (answer: HttpAnswer) => Promise<T>): Promise<T> {
-    const { at, headers = {}, accept, doing, kind, ...rest } = call;
+    const { at, headers = {}, accept, doing, kind, once = false, ...rest } = call;
     try {
-      authorized ??= connect().catch((error: unknown) => {
-        authorized = undefined;
-        throw error;
-      });
-      const { registry, send } = await authorized;
+      const { registry, send } = await connectOnce();
       const url = typeof at === 'string' ? new URL(`${root}${at}`, registry) : at;
       const attempt = async (): Promise<T> =>
-        read(await expectStatus(await send({ signal, ...rest, url, headers }), accept));
-      return await (isStream(call.body) ? attempt() : retryPassing(attempt, retries));
+        read(await expectStatus(await send({ signal, ...rest, url, headers }), accept, timing));
+      return await (once || isStream(call.body) ? attempt() : retryPassing(attempt, retries));
     } catch (error) {
       throw explainFor(error, { doing, kind });
     }
@@ -142,7 +151,7 @@ function connectTo({ domain, repository, name, scopes }: Target, options: Regist
   const fetch: RegistryClient['fetch'] = (call, cap) =>
     perform(call, async (answer) => {
       const { status, headers, url } = answer;
-      return { status, headers, url, bytes: await readBody(answer, cap) };
+      return { status, headers, url, bytes: await readBody(answer, cap, timing) };
     });
 
   return {
@@ -153,8 +162,15 @@ function connectTo({ domain, repository, name, scopes }: Target, options: Regist
     pages: async function* (call, cap) {
       const first = await fetch(call, cap);
       yield first;
-      const { registry } = await (authorized ?? connect());
+      const { registry } = await connectOnce();
       yield* followPages(first, registry, (at) => fetch({ ...call, at }, cap));
+    },
+    async endpoint(call) {
+      try {
+        return (await connectOnce()).registry;
+      } catch (error) {
+        throw explainFor(error, call);
+      }
     },
     explain: explainFor,
     close: () => connections.close(),
@@ -172,8 +188,12 @@ function createTokenFetch(
     const headers = authorization === undefined ? {} : { authorization };
     try {
       return await retryPassing(async () => {
-        const answer = await expectStatus(await send({ method: 'GET', url, headers, signal }), [200]);
-        return readBody(answer, TOKEN_BYTES);
+        const answer = await expectStatus(
+          await send({ method: 'GET', url, headers, signal }),
+          [200],
+          retries.timing,
+        );
+        return readBody(answer, TOKEN_BYTES, retries.timing);
       }, retries);
     } catch (error) {
       const text = `get a token for ${name} from ${showUrl(url)}`;
@@ -182,15 +202,15 @@ function createTokenFetch(
   };
 }
 
-async function readBody({ body, url }: HttpAnswer, cap: Cap): Promise<Buffer> {
+async function readBody({ body, url }: HttpAnswer, cap: Cap, { wholeMs }: Timing): Promise<Buffer> {
   try {
-    return await readAll(body, cap, `The answer of ${showUrl(url)}`);
+    return await within(wholeMs, body, readAll(body, cap, `The answer of ${showUrl(url)}`));
   } catch (error) {
     throw isAtomicError(error) ? error : new ConnectionFailure(url, error);
   }
 }
 
-function formatImage({
+export function formatImage({
   domain,
   repository,
   tag,

@@ -15,6 +15,8 @@ export interface HttpRequest {
   readonly signal?: AbortSignal | undefined;
   /** Token scopes that it needs besides those of its client. */
   readonly scopes?: readonly string[];
+  /** Never shows who we are, also not to the registry: the URL was named by an image. */
+  readonly anonymous?: boolean;
 }
 
 export interface HttpAnswer {
@@ -62,15 +64,40 @@ export function isStream(body: Uint8Array | Readable | undefined): body is Reada
   return body !== undefined && !(body instanceof Uint8Array);
 }
 
-/** Reads away what is left of an answer, so that its connection can be used again; a long one is cut off. */
+/** How long the rest of an answer that nobody wants may take: longer than a new connection would is too long. */
+const DISCARD_MS = 2000;
+
+/** Reads away what is left of an answer, so that its connection can be used again; a long or slow one is cut off. */
 export async function discardBody({ body }: HttpAnswer): Promise<void> {
-  await body.dump({ limit: ERROR_BODY_BYTES });
+  try {
+    await body.dump({ limit: ERROR_BODY_BYTES, signal: AbortSignal.timeout(DISCARD_MS) });
+  } catch {
+    body.destroy();
+  }
 }
 
 /** Passes answers with one of the statuses. @throws StatusFailure for others, with the start of the body */
-export async function expectStatus(answer: HttpAnswer, accepted: readonly number[]): Promise<HttpAnswer> {
+export async function expectStatus(
+  answer: HttpAnswer,
+  accepted: readonly number[],
+  { wholeMs }: Timing,
+): Promise<HttpAnswer> {
   if (accepted.includes(answer.status)) return answer;
-  throw new StatusFailure(answer.url, answer.status, answer.headers, await readStart(answer.body));
+  const start = await within(wholeMs, answer.body, readStart(answer.body));
+  throw new StatusFailure(answer.url, answer.status, answer.headers, start);
+}
+
+/** What reads `body`, which fails when that takes longer: each byte of a trickle would wind up the idle timeout anew. */
+export async function within<T>(milliseconds: number, body: Readable, reading: Promise<T>): Promise<T> {
+  const timer = setTimeout(
+    () => body.destroy(new Error(`the answer took longer than ${milliseconds / 1000} seconds`)),
+    milliseconds,
+  );
+  try {
+    return await reading;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 async function readStart(body: Readable): Promise<string> {

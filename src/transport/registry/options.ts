@@ -1,6 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Report } from '../../events.ts';
-import { CONNECT_TIMEOUT_MS, IDLE_TIMEOUT_MS, UPLOAD_STORE_TIMEOUT_MS } from '../../limits.ts';
+import {
+  CONNECT_TIMEOUT_MS,
+  IDLE_TIMEOUT_MS,
+  SLOW_WINDOW_MS,
+  UPLOAD_STORE_TIMEOUT_MS,
+  WHOLE_ANSWER_MS,
+} from '../../limits.ts';
 import type { Credentials } from '../../config/auth-file.ts';
 
 export interface RegistryOptions {
@@ -31,6 +37,10 @@ export interface Timing {
   readonly answerMs: number;
   /** Between two bytes of an answer's body. */
   readonly idleMs: number;
+  /** Between two looks at whether a blob has brought SLOW_BYTES. */
+  readonly slowMs: number;
+  /** To the end of an answer that is read whole. */
+  readonly wholeMs: number;
   /** To the answer when a blob was sent. */
   readonly storeMs: number;
   /** Waits before another try; rejects when the signal is aborted. */
@@ -41,6 +51,8 @@ export const TIMING: Timing = {
   connectMs: CONNECT_TIMEOUT_MS,
   answerMs: CONNECT_TIMEOUT_MS,
   idleMs: IDLE_TIMEOUT_MS,
+  slowMs: SLOW_WINDOW_MS,
+  wholeMs: WHOLE_ANSWER_MS,
   storeMs: UPLOAD_STORE_TIMEOUT_MS,
   async pause(milliseconds, signal) {
     await sleep(milliseconds, undefined, signal === undefined ? {} : { signal });

@@ -1,3 +1,4 @@
+import { BlockList, isIP } from 'node:net';
 import { AtomicError } from '../../errors.ts';
 import { REDIRECTS } from '../../limits.ts';
 import { discardBody, type HttpRequest, type Send } from './http.ts';
@@ -35,7 +36,7 @@ function redirect(request: HttpRequest, url: URL): HttpRequest {
 
 /**
  * Where a Location header points, relative to the URL that was asked.
- * @throws AtomicError `registry-error` when it is missing, no HTTP URL, or plain HTTP after TLS
+ * @throws AtomicError `registry-error` when it is missing, no HTTP URL, plain HTTP after TLS, or nearer to us
  */
 export function resolveLocation(location: string | string[] | undefined, asked: URL): URL {
   const text = typeof location === 'string' ? location : '';
@@ -52,5 +53,40 @@ export function resolveLocation(location: string | string[] | undefined, asked: 
       { hint: 'A registry behind a proxy has to be told its own https URL (docker-registry: http.host).' },
     );
   }
+  if (isNearer(url, asked)) {
+    throw new AtomicError(
+      'registry-error',
+      `${showUrl(asked)} sends us on to ${showUrl(url)}, which only this machine can reach; it was not followed`,
+    );
+  }
   return url;
+}
+
+/** This machine, and its link: there clouds answer questions about the machine that asks, keys included. */
+const NEAR = new BlockList();
+for (const [network, prefix] of [
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['0.0.0.0', 8],
+] as const)
+  NEAR.addSubnet(network, prefix, 'ipv4');
+for (const [network, prefix] of [
+  ['::', 127],
+  ['fe80::', 10],
+] as const)
+  NEAR.addSubnet(network, prefix, 'ipv6');
+
+/**
+ * Whether a URL leads to this machine or its link though `from`, which named it, is farther away: nothing of a
+ * registry's is there, and what is there trusts whoever can reach it. Names are not looked up.
+ */
+export function isNearer(url: URL, from: URL): boolean {
+  return url.hostname !== from.hostname && isNear(url) && !isNear(from);
+}
+
+function isNear(url: URL): boolean {
+  const host = url.hostname.replace(/^\[|[\].]$/g, '');
+  const family = isIP(host);
+  if (family === 0) return /(?:^|\.)localhost$/.test(host);
+  return NEAR.check(host, family === 4 ? 'ipv4' : 'ipv6');
 }

@@ -1,50 +1,78 @@
 import { createHash } from 'node:crypto';
 import { AtomicError } from '../../errors.ts';
+import type { Descriptor } from '../../image/descriptor.ts';
 import { algorithmOf, digestFromHex, isDigest, type Digest } from '../../image/digest.ts';
 import type { RawManifest } from '../../image/manifest.ts';
 import { ACCEPTED_MANIFESTS } from '../../image/media-type.ts';
 import type { RegistryImage } from '../../image/reference.ts';
 import { digestedBytes } from '../../image/schema1.ts';
 import type { ImageSource } from '../transport.ts';
-import { openBlob } from './blob-reader.ts';
-import { createClient, type WholeAnswer } from './client.ts';
+import { blobCall, openBlob, type OpenedBlob } from './blob-reader.ts';
+import type { RegistryClient, WholeAnswer } from './client.ts';
+import { openForeignBlob } from './foreign-layer.ts';
+import { createMirrors } from './mirrors.ts';
 import type { RegistryOptions } from './options.ts';
 
 /**
- * An image in a registry, to be read. Nothing is sent before the first call.
+ * An image in a registry or in one of its mirrors, to be read. Nothing is sent before the first call.
  * Its methods throw AtomicError: `manifest-unknown`, `image-not-found`, `unauthorized`, `denied`, `rate-limited`,
  * `registry-error`, `registry-unreachable`, `tls`, `interrupted`; `limit-exceeded` and `digest-mismatch` for a manifest.
  * @see OCI distribution specification 1.1, "Pull"
  */
 export function openRegistrySource(image: RegistryImage, options: RegistryOptions): ImageSource {
-  const client = createClient(image, 'pull', options);
+  const mirrors = createMirrors(image, options);
   return {
-    name: `docker://${client.image}`,
-    async getManifest(digest): Promise<RawManifest> {
-      const reference = digest ?? image.digest ?? image.tag ?? 'latest';
-      const what =
-        digest === undefined
-          ? `the manifest of ${client.image}`
-          : `the manifest ${digest} of ${client.image}`;
-      const answer = await client.fetch(
-        {
-          method: 'GET',
-          at: `manifests/${reference}`,
-          headers: { accept: ACCEPTED_MANIFESTS.join(', ') },
-          accept: [200],
-          doing: `read ${what}`,
-          kind: 'manifest',
-        },
-        'manifest-size',
-      );
-      const mediaType = mediaTypeOf(answer);
-      // A digest that was asked for is compared by the caller; behind a tag, only the registry's own word is there.
-      if (!isDigest(reference) && ACCEPTED_MANIFESTS.includes(mediaType)) checkToldDigest(answer, what);
-      return { bytes: answer.bytes, mediaType };
-    },
-    getBlob: (descriptor) => openBlob(client, descriptor),
-    close: () => client.close(),
+    name: `docker://${mirrors.name}`,
+    seekable: true,
+    getManifest: (digest) => mirrors.attempt((client) => readManifest(client, image, digest)),
+    getBlob: (descriptor, from = 0) =>
+      openBlob(descriptor, from, (start, signal) =>
+        mirrors.attempt((client) => findBlob(client, descriptor, start, signal)),
+      ),
+    close: () => mirrors.close(),
   };
+}
+
+async function readManifest(
+  client: RegistryClient,
+  image: RegistryImage,
+  digest: Digest | undefined,
+): Promise<RawManifest> {
+  const reference = digest ?? image.digest ?? image.tag ?? 'latest';
+  const what =
+    digest === undefined ? `the manifest of ${client.image}` : `the manifest ${digest} of ${client.image}`;
+  const answer = await client.fetch(
+    {
+      method: 'GET',
+      at: `manifests/${reference}`,
+      headers: { accept: ACCEPTED_MANIFESTS.join(', ') },
+      accept: [200],
+      doing: `read ${what}`,
+      kind: 'manifest',
+    },
+    'manifest-size',
+  );
+  const mediaType = mediaTypeOf(answer);
+  // A digest that was asked for is compared by the caller; behind a tag, only the registry's own word is there.
+  if (!isDigest(reference) && ACCEPTED_MANIFESTS.includes(mediaType)) checkToldDigest(answer, what);
+  return { bytes: answer.bytes, mediaType };
+}
+
+/** The registry may have a foreign layer as well; its URLs are asked when it does not. */
+async function findBlob(
+  client: RegistryClient,
+  descriptor: Descriptor,
+  from: number,
+  signal: AbortSignal | undefined,
+): Promise<OpenedBlob> {
+  const call = { ...blobCall(client.image, descriptor, from), ...(signal && { signal }) };
+  try {
+    return { client, answer: await client.open(call) };
+  } catch (error) {
+    const foreign = await openForeignBlob(client, descriptor, call, error);
+    if (foreign === undefined) throw error;
+    return foreign;
+  }
 }
 
 function mediaTypeOf({ headers }: WholeAnswer): string {

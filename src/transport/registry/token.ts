@@ -2,6 +2,7 @@ import type { Credentials } from '../../config/auth-file.ts';
 import { AtomicError } from '../../errors.ts';
 import { isRecord, parseJson } from '../../image/json.ts';
 import type { Challenge } from './challenge.ts';
+import { isNearer } from './redirect.ts';
 import { showForeign, showUrl } from './text.ts';
 
 /** A token server's realm, service and what we want to be allowed. */
@@ -25,7 +26,8 @@ const MARGIN = 10;
  * Reads a Bearer challenge.
  * @param scopes what we need. The challenge's own are asked for besides when they are of another repository, as with
  * registries that keep an image under a longer name.
- * @throws AtomicError `registry-error` when its realm is no HTTP URL
+ * @throws AtomicError `registry-error` when its realm is no HTTP URL; `tls` when it is plain HTTP anywhere but on the
+ * host of a registry that has no TLS either: who we are and what we may do would be told in the clear
  * @see distribution "Token Authentication Specification"
  */
 export function readTokenChallenge(
@@ -41,6 +43,19 @@ export function readTokenChallenge(
       `${registry.host} names the token server "${showForeign(text)}", which is no HTTP URL`,
     );
   }
+  const ownPlainHost = registry.protocol === 'http:' && realm.hostname === registry.hostname;
+  if (realm.protocol === 'http:' && !ownPlainHost) {
+    throw new AtomicError(
+      'tls',
+      `${registry.host} names the token server ${showUrl(realm)}, which has no TLS; it was not asked`,
+    );
+  }
+  if (isNearer(realm, registry)) {
+    throw new AtomicError(
+      'registry-error',
+      `${registry.host} names the token server ${showUrl(realm)}, which only this machine can reach; it was not asked`,
+    );
+  }
   const offered = (parameters.get('scope') ?? '').split(' ').filter(Boolean);
   const known = scopes.map((scope) => scope.slice(0, scope.lastIndexOf(':') + 1));
   const others = offered.filter((other) => !known.some((repository) => other.startsWith(repository)));
@@ -53,24 +68,6 @@ export function tokenUrl({ realm, service, scopes }: TokenRequest): URL {
   if (service !== undefined) url.searchParams.set('service', service);
   for (const scope of scopes) url.searchParams.append('scope', scope);
   return url;
-}
-
-/**
- * The Authorization for a token server: with TLS, or on the registry's own host when that has none either.
- * @throws AtomicError `tls` when credentials would travel in the clear to another host
- */
-export function authorizeTokenRequest(
-  realm: URL,
-  registry: URL,
-  credentials: Credentials | undefined,
-): string | undefined {
-  if (credentials === undefined) return undefined;
-  const ownPlainHost = registry.protocol === 'http:' && realm.hostname === registry.hostname;
-  if (realm.protocol === 'https:' || ownPlainHost) return basicAuthorization(credentials);
-  throw new AtomicError(
-    'tls',
-    `${registry.host} wants our credentials sent to ${showUrl(realm)}, which has no TLS; they were not sent`,
-  );
 }
 
 export function basicAuthorization({ username, password }: Credentials): string {

@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import type { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { ProgressEvent } from '../../../src/events.ts';
@@ -166,13 +168,46 @@ describe('a blob whose connection breaks', () => {
     expect(registry.count(/blobs/)).toBe(2);
   });
 
-  it('fails when the registry goes on at another byte', async () => {
-    const { reading } = await readFaulty([{ kind: 'cut', after: 1_000_000 }, { kind: 'wrong-range' }]);
+  it.each(['wrong-range', 'wrong-total'] as const)('fails when the registry lies: %s', async (kind) => {
+    const { reading } = await readFaulty([{ kind: 'cut', after: 1_000_000 }, { kind }]);
     const error = await failureOf(reading);
     expect([error.code, error.message]).toEqual([
       'registry-error',
-      expect.stringContaining('at another byte'),
+      expect.stringMatching(
+        /was asked for the bytes \d+-2999999 of 3000000 .* and sends "bytes \d+-\d+\/\d+"/,
+      ),
     ]);
+  });
+
+  it('goes on after a trickle, and is given up when there is nothing else', async () => {
+    const timing = { ...QUICK, slowMs: 30 };
+    const { registry, reading } = await readFaulty([{ kind: 'trickle', after: 1_000_000 }], { timing });
+    expect((await reading).equals(BLOB)).toBe(true);
+    registry.addFault(/blobs/, { kind: 'trickle', after: 10 });
+    const error = await failureOf(read(registry, registry.addBlob(BLOB), { timing }));
+    expect([error.code, registry.count(/blobs/)]).toEqual(['stream-broken', 6]);
+  });
+
+  it('is not given up when its reader is the slow one', async () => {
+    const registry = await startRegistry();
+    const timing = { ...QUICK, slowMs: 5 };
+    const size = 32 * 1024 * 1024;
+    const source = openSource(`${registry.host}/app:1`, { timing });
+    const stream = await source.getBlob(registry.addBlob(Buffer.alloc(size)));
+    let bytes = 0;
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > size / 2 && bytes - chunk.length <= size / 2) await sleep(100);
+    }
+    expect([bytes, registry.count(/blobs/)]).toEqual([size, 1]);
+  });
+
+  it('may break often when each connection brings much', async () => {
+    const registry = await startRegistry();
+    const blob = Buffer.alloc(6 * 9_000_000, 'x');
+    registry.addFault(/blobs/, { kind: 'cut', after: 9_000_000 });
+    expect((await read(registry, registry.addBlob(blob))).equals(blob)).toBe(true);
+    expect(registry.count(/blobs/)).toBeGreaterThan(4);
   });
 
   it('asks again through 503 and a lost connection', async () => {
@@ -202,5 +237,41 @@ describe('a blob whose connection breaks', () => {
       expect.stringContaining(`of ${SIZE} bytes`),
     ]);
     expect(registry.count(/blobs/)).toBe(4);
+  });
+});
+
+describe('a blob from a byte on', () => {
+  const open = (registry: FakeRegistry, from: number, told: Told = {}): Promise<Readable> =>
+    openSource(`${registry.host}/app:1`, told).getBlob(registry.addBlob(BLOB), from);
+
+  it('is asked for with a range', async () => {
+    const registry = await startRegistry();
+    expect((await buffer(await open(registry, 1_000_000))).equals(BLOB.subarray(1_000_000))).toBe(true);
+    expect(registry.requests.map(({ headers }) => headers.range)).toEqual(['bytes=1000000-']);
+  });
+
+  it('is skipped to when the registry sends everything', async () => {
+    const registry = await startRegistry();
+    registry.addFault(/blobs/, { kind: 'ignore-range' });
+    expect((await buffer(await open(registry, 1_000_000))).equals(BLOB.subarray(1_000_000))).toBe(true);
+  });
+
+  it('goes on when it breaks', async () => {
+    const registry = await startRegistry();
+    registry.addFault(/blobs/, { kind: 'cut', after: 500_000 }, 1);
+    expect((await buffer(await open(registry, 1_000_000))).equals(BLOB.subarray(1_000_000))).toBe(true);
+    expect(registry.count(/blobs/)).toBe(2);
+  });
+
+  it.each(['wrong-range', 'wrong-total'] as const)('fails before the first byte for %s', async (kind) => {
+    const registry = await startRegistry();
+    registry.addFault(/blobs/, { kind });
+    expect((await failureOf(open(registry, 10))).code).toBe('registry-error');
+  });
+
+  it('at its end is empty and not asked for', async () => {
+    const registry = await startRegistry();
+    expect(await buffer(await open(registry, SIZE))).toHaveLength(0);
+    expect(registry.requests).toEqual([]);
   });
 });

@@ -42,6 +42,8 @@ export const QUICK: Timing = {
   connectMs: 10_000,
   answerMs: 10_000,
   idleMs: 10_000,
+  slowMs: 10_000,
+  wholeMs: 10_000,
   storeMs: 10_000,
   pause: async (_, signal) => signal?.throwIfAborted(),
 };

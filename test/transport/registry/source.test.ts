@@ -163,3 +163,28 @@ describe('a failing registry', () => {
     expect((await reading).code).toBe('interrupted');
   });
 });
+
+describe('an answer that is read whole', () => {
+  it('is given up when it takes too long, however steadily it trickles', async () => {
+    const registry = await startRegistry();
+    registry.addImage('app', '1', []);
+    registry.addFault(/manifests/, { kind: 'trickle', after: 1 });
+    const timing = { ...QUICK, wholeMs: 50 };
+    const error = await failureOf(openSource(`${registry.host}/app:1`, { timing }).getManifest());
+    expect([error.code, error.message]).toEqual([
+      'registry-unreachable',
+      expect.stringContaining('took longer than 0.05 seconds'),
+    ]);
+  });
+});
+
+describe('a tag that changes between two requests', () => {
+  it('leaves the manifest of an index that was read to be asked for by its digest', async () => {
+    const registry = await startRegistry();
+    const first = registry.addImage('app', '1', [Buffer.from('first')]);
+    const source = openSource(`${registry.host}/app:1`);
+    await source.getManifest();
+    registry.addImage('app', '1', [Buffer.from('second')]);
+    expect(Buffer.from((await source.getManifest(first.digest)).bytes)).toEqual(first.bytes);
+  });
+});

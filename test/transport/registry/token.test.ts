@@ -1,13 +1,6 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { parseChallenges } from '../../../src/transport/registry/challenge.ts';
-import {
-  authorizeTokenRequest,
-  readToken,
-  readTokenChallenge,
-  tokenUrl,
-} from '../../../src/transport/registry/token.ts';
-
-const USER = { username: 'u', password: 'p' };
+import { readToken, readTokenChallenge, tokenUrl } from '../../../src/transport/registry/token.ts';
 
 function urlFor(header: string, scope: string): string {
   const [challenge] = parseChallenges(header);
@@ -29,18 +22,37 @@ it('asks for what we need, and besides for what the challenge names of another r
   );
 });
 
-it('sends credentials to token servers with TLS, or on the same host when that has none', () => {
-  const send = (realm: string, registry: string): string | undefined =>
-    authorizeTokenRequest(new URL(realm), new URL(registry), USER);
-  const basic = `Basic ${Buffer.from('u:p').toString('base64')}`;
-  expect(send('https://auth.example/t', 'https://r.example/')).toBe(basic);
-  expect(send('https://auth.example/t', 'http://r.example/')).toBe(basic);
-  expect(send('http://r.example:5001/t', 'http://r.example:5000/')).toBe(basic);
-  expect(() => send('http://r.example/t', 'https://r.example/')).toThrow(/no TLS/);
-  expect(() => send('http://other.example/t', 'http://r.example/')).toThrow(/no TLS/);
-  expect(
-    authorizeTokenRequest(new URL('http://other.example/t'), new URL('http://r.example/'), undefined),
-  ).toBeUndefined();
+describe('a token server', () => {
+  const read = (realm: string, registry: string): string => {
+    const [challenge] = parseChallenges(`Bearer realm="${realm}"`);
+    if (challenge === undefined) throw new Error('no challenge');
+    return readTokenChallenge(challenge, [], new URL(registry)).realm.href;
+  };
+
+  it('has TLS, or is on the same host as a registry that has none', () => {
+    for (const [realm, registry] of [
+      ['https://auth.example/t', 'https://r.example/'],
+      ['https://auth.example/t', 'http://r.example/'],
+      ['http://r.example:5001/t', 'http://r.example:5000/'],
+    ] as const)
+      expect(read(realm, registry)).toBe(realm);
+    expect(() => read('http://r.example/t', 'https://r.example/')).toThrow(/no TLS/);
+    expect(() => read('http://other.example/t', 'http://r.example/')).toThrow(/no TLS/);
+  });
+
+  it('is not on this machine or its link, unless the registry is', () => {
+    for (const host of [
+      '127.0.0.1',
+      'localhost',
+      '169.254.169.254',
+      '0xa9fea9fe',
+      '[::1]',
+      '[::ffff:169.254.169.254]',
+    ])
+      expect(() => read(`https://${host}/t`, 'https://r.example/')).toThrow(/only this machine can reach/);
+    expect(read('https://localhost:5001/t', 'https://127.0.0.1:5000/')).toBe('https://localhost:5001/t');
+    expect(read('https://10.0.0.1/t', 'https://r.example/')).toBe('https://10.0.0.1/t');
+  });
 });
 
 it('reads a token under either name, and stops using it before it expires', () => {
