@@ -65,6 +65,7 @@ export const LIMITS = {
   // Three for each layer of each image, and a few.
   'archive-members': count(16_384, 1_000_000, 'members of an oci-archive or docker-archive'),
   'archive-unpacked-size': bytes(256 * GiB, 16 * TiB, 'such an archive after decompression'),
+  tags: count(200_000, 10_000_000, 'tags of one repository that are listed'),
   'free-space': {
     unit: 'switch',
     default: 1,

@@ -11,6 +11,7 @@ import { readImageFacts } from '../src/container/image-facts.ts';
 import { importLayers } from '../src/copy/import.ts';
 import { readImage, resolveManifest } from '../src/copy/resolve.ts';
 import { createFiles } from '../src/host/files.ts';
+import { parseRegistryImage } from '../src/image/reference.ts';
 import {
   formatLimit,
   limitExceeded,
@@ -26,11 +27,14 @@ import {
 import { UnpackedLimit } from '../src/stream/decompress.ts';
 import { indexTar } from '../src/transport/archive/tar-index.ts';
 import { openArchive } from '../src/transport/archive/open-archive.ts';
+import { listTags } from '../src/transport/registry/tags.ts';
 import { sourceOf } from './copy/fakes.ts';
 import { buildImage, writePax, writeTar, type TarEntry } from './fixtures/image-builder.ts';
 import { useTempFolder } from './fixtures/temp-folder.ts';
+import { startFakeRegistry } from './registry/fake-registry.ts';
 import { FakeExec } from './service/fake-systemctl.ts';
 import { failureOf, filterTar, through } from './stream/collect.ts';
+import { optionsFor } from './transport/registry/setup.ts';
 
 const AMD64 = { os: 'linux', architecture: 'amd64' };
 const folder = useTempFolder();
@@ -66,6 +70,16 @@ async function importImage(): Promise<unknown> {
     importLayer: () => Promise.resolve(pending),
   };
   return importLayers(source, resolved, store, () => undefined, never);
+}
+
+async function listThreeTags(): Promise<unknown> {
+  const registry = await startFakeRegistry();
+  for (const tag of ['1', '2', '3']) registry.addImage('app', tag, []);
+  try {
+    return await listTags(parseRegistryImage(`${registry.host}/app`), optionsFor({}));
+  } finally {
+    await registry.close();
+  }
 }
 
 async function indexOf(tar: Uint8Array): Promise<unknown> {
@@ -137,6 +151,7 @@ const CASES: Readonly<
     writeTar(files(3)).length,
     async () => (await openArchive(put('x.tar.gz', gzipSync(writeTar(files(3)))))).close(),
   ],
+  tags: [3, listThreeTags],
 };
 
 afterEach(() => {

@@ -70,8 +70,8 @@ export class FakeGate {
 }
 
 function allows(scope: string, repository: string | undefined, action: string): boolean {
-  const [, name, actions = ''] = /^repository:(.+):([a-z,]+)$/.exec(scope) ?? [];
-  return name === repository && actions.split(',').includes(action);
+  const [, name, actions = ''] = /^repository:(.+):([a-z,]+|\*)$/.exec(scope) ?? [];
+  return name === repository && (actions === '*' || actions.split(',').includes(action));
 }
 
 function basic({ username, password }: { username: string; password: string }): string {

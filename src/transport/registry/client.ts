@@ -86,7 +86,7 @@ interface Target {
 /** @param access what a token has to allow. */
 export function createClient(
   image: Pick<RegistryImage, 'domain' | 'repository'> & Partial<Pick<RegistryImage, 'tag' | 'digest'>>,
-  access: 'pull' | 'pull,push' | 'pull,delete',
+  access: 'pull' | 'pull,push' | '*',
   options: RegistryOptions,
 ): RegistryClient {
   const { domain, repository } = image;

@@ -134,7 +134,7 @@ describe('a client', () => {
     const registry = await startRegistry({ auth: { kind: 'token', ...USER } });
     const { digest } = registry.addImage('app', '1', []);
     const image = parseRegistryImage(`${registry.host}/app:1`);
-    const client = createClient(image, 'pull,delete', optionsFor({ credentials: USER }));
+    const client = createClient(image, '*', optionsFor({ credentials: USER }));
     cleanUp(() => client.close());
     const call: Call = {
       method: 'DELETE',

@@ -63,7 +63,7 @@ function takeItem(value: Value, key: Value): Value {
   throw templateError(`asks for ${toGoJson(key)} of ${toGoJson(value)}, which does not have it`);
 }
 
-function cut(value: Value, from: Value = 0, to: Value = undefined): Value {
+function cut(value: Value, from: Value = 0, to?: Value): Value {
   const length = lengthOf(value);
   const end = to ?? length;
   const isRange = typeof from === 'number' && typeof end === 'number' && from >= 0 && end >= from;

@@ -28,7 +28,7 @@ function formatVerb(value: Value, verb: string, precision: number | undefined): 
   const text = printValue(value);
   switch (verb) {
     case 's':
-      return [...text].slice(0, precision).join('');
+      return Array.from(text).slice(0, precision).join('');
     case 'v':
       return text;
     case 'q':
