@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import { open, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { messageOf, systemCodeOf } from '../errors.ts';
 import { makeFolder } from '../make-folder.ts';
@@ -25,21 +25,32 @@ const CONFLICT = 75;
 export function createLocks(program: string, environment: Environment = process.env): Locks {
   return {
     async acquire(request) {
-      const file = await openLockFile(request.path);
-      try {
-        const { path, orphanWaitMs = 0 } = request;
-        let taken = await takeLock(file.fd, request, environment);
-        if (!taken && orphanWaitMs > 0 && (await isOrphaned(file, path)))
-          taken = await takeLock(file.fd, { ...request, waitMs: orphanWaitMs }, environment);
-        if (!taken) throw await describeHolder(file, request);
-        await writeHolder(file, program);
-      } catch (error) {
+      for (;;) {
+        const file = await openLockFile(request.path);
+        try {
+          const { path, orphanWaitMs = 0 } = request;
+          let taken = await takeLock(file.fd, request, environment);
+          if (!taken && orphanWaitMs > 0 && (await isOrphaned(file, path)))
+            taken = await takeLock(file.fd, { ...request, waitMs: orphanWaitMs }, environment);
+          if (!taken) throw await describeHolder(file, request);
+          if (request.passing !== true || (await isStillThere(file, path))) {
+            await writeHolder(file, program);
+            return holdLock(file, request);
+          }
+        } catch (error) {
+          await file.close();
+          throw error;
+        }
+        // Its last holder has removed it; it may have come again since, for others to lock.
         await file.close();
-        throw error;
       }
-      return holdLock(file, request.mode);
     },
   };
+}
+
+async function isStillThere(file: FileHandle, path: string): Promise<boolean> {
+  const [locked, there] = await Promise.all([file.stat(), stat(path).catch(() => undefined)]);
+  return there?.ino === locked.ino && there.dev === locked.dev;
 }
 
 async function openLockFile(path: string): Promise<FileHandle> {
@@ -57,7 +68,7 @@ function takeLock(
   { mode, waitMs, signal }: LockRequest,
   environment: Environment,
 ): Promise<boolean> {
-  const patience = waitMs > 0 ? ['-w', (waitMs / 1000).toFixed(3)] : ['-n'];
+  const patience = waitMs === Infinity ? [] : waitMs > 0 ? ['-w', (waitMs / 1000).toFixed(3)] : ['-n'];
   const args = [mode === 'shared' ? '-s' : '-x', ...patience, '-E', String(CONFLICT), '3'];
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
@@ -88,14 +99,15 @@ function takeLock(
   });
 }
 
-function holdLock(file: FileHandle, mode: LockRequest['mode']): HeldLock {
-  holdDescriptor(file.fd);
+function holdLock(file: FileHandle, { path, mode, passing = false }: LockRequest): HeldLock {
+  if (!passing) holdDescriptor(file.fd);
   let isHeld = true;
   return {
     async release() {
       if (!isHeld) return;
       isHeld = false;
-      dropDescriptor(file.fd);
+      if (passing) await rm(path, { force: true }).catch(() => {});
+      else dropDescriptor(file.fd);
       // Others may share a shared lock, and the file then tells of one of them.
       if (mode === 'exclusive') await file.truncate(0).catch(() => {});
       await file.close();

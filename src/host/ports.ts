@@ -66,17 +66,19 @@ export interface LockRequest {
   readonly mode: 'shared' | 'exclusive';
   /** What it is taken for, behind "Cannot": `change the container spc`. */
   readonly purpose: string;
-  /** How long it is waited for; 0: not at all. */
+  /** How long it is waited for; 0: not at all; Infinity: until it is free. */
   readonly waitMs: number;
   /** How long it is waited for, on top of that, where who took it has died and its children are still at work; default: 0. */
   readonly orphanWaitMs?: number;
   /** Ends the wait. */
   readonly signal?: AbortSignal;
+  /** Whether it is ours alone, and for a while: programs that we run do not keep it, and its file goes with its release. */
+  readonly passing?: boolean;
 }
 
 export interface Locks {
   /**
-   * Takes a lock file. Programs that are run while it is held keep it, should we die before them.
+   * Takes a lock file. Programs that are run while it is held keep it, should we die before them; not a passing one.
    * @throws AtomicError `busy`, which tells whose it is, when it cannot be had in time; the signal's reason
    */
   acquire(request: LockRequest): Promise<HeldLock>;
