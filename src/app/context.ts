@@ -15,6 +15,8 @@ export interface TransferApp {
   /** For credential helpers, and for ostree. */
   readonly exec: Exec;
   readonly files: Pick<HostFiles, 'freeBytes'>;
+  /** Of blobs that are being written, in the folder they go to. */
+  readonly locks: Locks;
   readonly identity: HostIdentity;
   readonly environment: Environment;
   readonly report: Report;
@@ -29,7 +31,6 @@ export interface TransferApp {
 export interface App extends TransferApp {
   readonly files: HostFiles;
   readonly selinux: Selinux;
-  readonly locks: Locks;
   readonly paths: HostPaths;
   readonly conf: AtomicConf;
   readonly store: ImageStore;

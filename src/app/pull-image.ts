@@ -53,6 +53,7 @@ export function openOptions(app: TransferApp, access: RegistryAccess): OpenOptio
     userAgent: app.userAgent,
     report: app.report,
     signal: app.signal,
+    locks: app.locks,
     environment: app.environment,
   };
 }

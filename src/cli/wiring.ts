@@ -24,12 +24,12 @@ export interface TransferWiring {
   readonly report: Report;
   /** Of the command line; they outrank atomic.conf's. */
   readonly limits: LimitValues;
+  /** How others, who wait for our locks, are told of us: `atomic-ts update`. */
+  readonly command: string;
 }
 
 export interface WiringOptions extends TransferWiring {
   readonly lockWaitMs: number;
-  /** How others, who wait for our locks, are told of us: `atomic-ts update`. */
-  readonly command: string;
 }
 
 /** The program's view of this host. */
@@ -75,7 +75,12 @@ export async function createApp({
  * The same for commands that need nothing of this host. Files are made as the user's umask says; of atomic.conf counts
  * what this user may read.
  */
-export async function createTransferApp({ version, report, limits }: TransferWiring): Promise<TransferApp> {
+export async function createTransferApp({
+  version,
+  report,
+  limits,
+  command,
+}: TransferWiring): Promise<TransferApp> {
   const environment = process.env;
   const exec = createExec();
   const files = createFiles(exec);
@@ -84,6 +89,7 @@ export async function createTransferApp({ version, report, limits }: TransferWir
   return {
     exec,
     files,
+    locks: createLocks(command),
     identity: readIdentity(),
     environment: withProxies(environment, conf),
     report,

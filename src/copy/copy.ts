@@ -1,4 +1,4 @@
-import { pipeline } from 'node:stream';
+import { pipeline, type Readable } from 'node:stream';
 import type { Report } from '../events.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
@@ -6,7 +6,7 @@ import type { Platform } from '../image/platform.ts';
 import { VerifyStream } from '../stream/verify.ts';
 import type { ImageDestination, ImageSource } from '../transport/transport.ts';
 import { PARALLEL_LAYERS } from './import.ts';
-import { openBlob } from './open-blob.ts';
+import { useBlob } from './open-blob.ts';
 import { checkSize, resolveManifest } from './resolve.ts';
 
 export interface CopyOutcome {
@@ -66,7 +66,7 @@ async function findMissing(
   return missing;
 }
 
-/** Whether the blob had to be copied. */
+/** Whether the blob had to be copied. Another process that is at it is waited for. */
 async function copyBlob(
   source: ImageSource,
   destination: ImageDestination,
@@ -75,12 +75,35 @@ async function copyBlob(
   stop: AbortSignal,
 ): Promise<boolean> {
   const { digest, size: total } = descriptor;
-  if (await destination.hasBlob(descriptor)) {
+  const isThere = async (): Promise<boolean> => {
+    if (!(await destination.hasBlob(descriptor))) return false;
     report({ event: 'layer', digest, state: 'present', bytes: total, total });
-    return false;
+    return true;
+  };
+  if (await isThere()) return false;
+  const claim = await destination.claims?.take(descriptor, 'wait', stop);
+  try {
+    if (claim !== undefined && (await isThere())) return false;
+    report({ event: 'layer', digest, state: 'started', bytes: 0, total });
+    await useBlob(source, descriptor, claim, stop, (bytes) =>
+      putVerified(source, destination, descriptor, bytes, report, stop),
+    );
+    report({ event: 'layer', digest, state: 'done', bytes: total, total });
+    return true;
+  } finally {
+    await claim?.release();
   }
-  report({ event: 'layer', digest, state: 'started', bytes: 0, total });
-  const bytes = await openBlob(source, descriptor);
+}
+
+async function putVerified(
+  source: ImageSource,
+  destination: ImageDestination,
+  descriptor: Descriptor,
+  bytes: Readable,
+  report: Report,
+  stop: AbortSignal,
+): Promise<void> {
+  const { digest, size: total } = descriptor;
   const verified = new VerifyStream({ digest, size: total, what: `the blob ${digest} of ${source.name}` });
   const giveUp = (): void => void bytes.destroy(stop.reason instanceof Error ? stop.reason : undefined);
   const ticker = setInterval(
@@ -98,6 +121,4 @@ async function copyBlob(
     stop.removeEventListener('abort', giveUp);
     bytes.destroy();
   }
-  report({ event: 'layer', digest, state: 'done', bytes: total, total });
-  return true;
 }

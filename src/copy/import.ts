@@ -4,8 +4,9 @@ import type { Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
 import { limitExceeded, limitOf } from '../limits.ts';
 import type { Readable } from 'node:stream';
+import type { BlobClaim, BlobClaims } from '../transport/blob-claims.ts';
 import type { ImageSource } from '../transport/transport.ts';
-import { openBlob } from './open-blob.ts';
+import { useBlob } from './open-blob.ts';
 import type { ResolvedImage } from './resolve.ts';
 
 /** Layers that are fetched and imported at the same time: an import keeps one core busy in ostree and half of one here. */
@@ -28,6 +29,8 @@ export interface LayerStore {
   findLayer(digest: Digest): Promise<{ readonly diffId: string | undefined } | undefined>;
   /** Told of all layers that are missing, before the first byte of one is fetched; throws when they will not fit. */
   requireRoom?(missing: readonly Descriptor[]): Promise<void>;
+  /** Who fetches which layer into it, where several processes may. */
+  readonly claims?: BlobClaims;
   importLayer(layer: {
     readonly descriptor: Descriptor;
     readonly diffId: Digest;
@@ -38,7 +41,7 @@ export interface LayerStore {
 }
 
 export interface ImportOutcome {
-  /** Layers that were fetched; the others were there. */
+  /** Layers that were fetched; the others were there, or came by another process meanwhile. */
   readonly fetched: number;
   readonly fetchedBytes: number;
   readonly devicesLeftOut: number;
@@ -51,9 +54,28 @@ interface WantedLayer {
   readonly what: string;
 }
 
+/** A layer that is in, to be made visible in its turn; its claim is held until then. */
+interface ImportedOne {
+  readonly descriptor: Descriptor;
+  readonly pending: PendingLayer;
+  readonly claim: BlobClaim | undefined;
+}
+
+/** What all layers of one import share. */
+interface ImportRun {
+  readonly source: ImageSource;
+  readonly store: LayerStore;
+  readonly report: Report;
+  /** Gives it up: the caller's signal, or the first failure. */
+  readonly stop: AbortSignal;
+}
+
 /**
  * Brings an image's layers into a store: those that are missing, each once, PARALLEL_LAYERS at a time. They are begun
  * and made visible in the order of the manifest; a layer whose import failed keeps those above it from being visible.
+ *
+ * A layer that another process is fetching is left to it, and looked at again when all others have come. Nobody who
+ * holds a claim waits for somebody else's: what is in becomes visible without the layers that others are at.
  * @param signal gives the import up
  * @throws AtomicError the first that went wrong; what was being fetched is given up
  */
@@ -67,39 +89,90 @@ export async function importLayers(
   const missing = await findMissing(source, image, store, report);
   if (missing.length > 0) await store.requireRoom?.(missing.map(({ descriptor }) => descriptor));
   const queue = [...missing];
+  const left: WantedLayer[] = [];
   const failed = new AbortController();
-  const stop = AbortSignal.any([signal, failed.signal]);
-  let published: Promise<void> = Promise.resolve();
-  let devicesLeftOut = 0;
-  let entries = 0;
+  const run = { source, store, report, stop: AbortSignal.any([signal, failed.signal]) };
+  const publisher = new Publisher(run, failed);
+  const work = async (): Promise<void> => {
+    for (let layer = queue.shift(); layer !== undefined && !run.stop.aborted; layer = queue.shift()) {
+      // Nobody waits here for a larger layer below to become visible: the next one can come in meanwhile.
+      if ((await publisher.add(importUnclaimed(run, layer))) === 'left') left.push(layer);
+    }
+    for (let layer = left.shift(); layer !== undefined && !run.stop.aborted; layer = left.shift()) {
+      // Not in the way of any that is published: its turn begins when the others are done with it.
+      const claim = store.claims?.take(layer.descriptor, 'wait', run.stop);
+      await publisher.add(importClaimed(run, layer, await claim));
+    }
+  };
+  const workers = Array.from({ length: PARALLEL_LAYERS }, () =>
+    work().catch((error: unknown) => failed.abort(error)),
+  );
+  await Promise.all(workers);
+  await publisher.end();
+  if (run.stop.aborted) throw run.stop.reason;
+  return publisher.outcome;
+}
 
-  const publishInTurn = async (turn: Promise<void>, imported: Promise<PendingLayer>): Promise<void> => {
+/** Makes layers visible, each when those that were added before it are done with. */
+class Publisher {
+  readonly #run: ImportRun;
+  readonly #failed: AbortController;
+  #published: Promise<void> = Promise.resolve();
+  #entries = 0;
+  #outcome: ImportOutcome = { fetched: 0, fetchedBytes: 0, devicesLeftOut: 0 };
+
+  constructor(run: ImportRun, failed: AbortController) {
+    this.#run = run;
+    this.#failed = failed;
+  }
+
+  get outcome(): ImportOutcome {
+    return this.#outcome;
+  }
+
+  /** @returns once it is imported, what has no layer to be published; a failure is the whole import's */
+  async add<T extends string>(imported: Promise<ImportedOne | T>): Promise<T | undefined> {
+    this.#published = this.#inTurn(this.#published, imported);
+    const result = await imported.catch(() => undefined);
+    return typeof result === 'string' ? result : undefined;
+  }
+
+  end(): Promise<void> {
+    return this.#published;
+  }
+
+  async #inTurn(turn: Promise<void>, imported: Promise<ImportedOne | string>): Promise<void> {
     try {
-      const pending = await imported;
-      devicesLeftOut += pending.devicesLeftOut;
-      entries += pending.entries;
-      if (entries > limitOf('image-entries')) failed.abort(tooManyEntries(source.name, entries));
-      await turn;
-      if (stop.aborted) await pending.discard();
-      else await pending.publish();
+      const one = await imported;
+      if (typeof one !== 'string') await this.#publish(turn, one);
     } catch (error) {
-      failed.abort(error);
+      this.#failed.abort(error);
     }
     await turn;
-  };
-  const work = async (): Promise<void> => {
-    for (let layer = queue.shift(); layer !== undefined && !stop.aborted; layer = queue.shift()) {
-      const imported = importOne(source, layer, store, report, stop);
-      // Nobody waits here for a larger layer below to become visible: the next one can come in meanwhile.
-      published = publishInTurn(published, imported);
-      await Promise.allSettled([imported]);
+  }
+
+  async #publish(turn: Promise<void>, { descriptor, pending, claim }: ImportedOne): Promise<void> {
+    const { fetched, fetchedBytes, devicesLeftOut } = this.#outcome;
+    this.#outcome = {
+      fetched: fetched + 1,
+      fetchedBytes: fetchedBytes + descriptor.size,
+      devicesLeftOut: devicesLeftOut + pending.devicesLeftOut,
+    };
+    this.#entries += pending.entries;
+    if (this.#entries > limitOf('image-entries')) {
+      this.#failed.abort(tooManyEntries(this.#run.source.name, this.#entries));
     }
-  };
-  await Promise.all(Array.from({ length: PARALLEL_LAYERS }, work));
-  await published;
-  if (stop.aborted) throw stop.reason;
-  const fetchedBytes = missing.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
-  return { fetched: missing.length, fetchedBytes, devicesLeftOut };
+    try {
+      await turn;
+      if (this.#run.stop.aborted) await pending.discard();
+      else {
+        await pending.publish();
+        await claim?.drop();
+      }
+    } finally {
+      await claim?.release();
+    }
+  }
 }
 
 function tooManyEntries(name: string, entries: number): AtomicError {
@@ -126,9 +199,7 @@ async function findMissing(
     if (diffId === undefined) throw new AtomicError('config-invalid', `${what} has no DiffID in the config`);
     const stored = await store.findLayer(digest);
     const known = missing.get(digest)?.diffId ?? stored?.diffId;
-    if (known !== undefined && known !== diffId) {
-      throw new AtomicError('digest-mismatch', `${what} unpacks to ${known}; the config names ${diffId}`);
-    }
+    requireSameDiffId(what, known, diffId);
     if (stored === undefined) {
       missing.set(digest, missing.get(digest) ?? { descriptor, diffId, what });
     } else {
@@ -138,33 +209,82 @@ async function findMissing(
   return [...missing.values()];
 }
 
+/** @param known as a store has it, where it does */
+function requireSameDiffId(what: string, known: string | undefined, diffId: Digest): void {
+  if (known === undefined || known === diffId) return;
+  throw new AtomicError('digest-mismatch', `${what} unpacks to ${known}; the config names ${diffId}`);
+}
+
+/** Imports a layer, unless it is another process that is at it. */
+async function importUnclaimed(
+  run: ImportRun,
+  layer: WantedLayer,
+): Promise<ImportedOne | 'left' | 'present'> {
+  const { claims } = run.store;
+  if (claims === undefined) return importClaimed(run, layer, undefined);
+  const claim = await claims.take(layer.descriptor, 'none', run.stop);
+  return claim === undefined ? 'left' : importClaimed(run, layer, claim);
+}
+
+/** Whoever had the claim before may have brought the layer in. The claim is released unless it is in the result. */
+async function importClaimed(
+  run: ImportRun,
+  layer: WantedLayer,
+  claim: BlobClaim | undefined,
+): Promise<ImportedOne | 'present'> {
+  const { descriptor } = layer;
+  try {
+    if (claim !== undefined && (await isPresent(run, layer))) {
+      await claim.drop();
+      await claim.release();
+      return 'present';
+    }
+    return { descriptor, pending: await importOne(run, layer, claim), claim };
+  } catch (error) {
+    await claim?.release();
+    throw error;
+  }
+}
+
+async function isPresent(
+  { store, report }: ImportRun,
+  { descriptor, diffId, what }: WantedLayer,
+): Promise<boolean> {
+  const { digest, size } = descriptor;
+  const stored = await store.findLayer(digest);
+  if (stored === undefined) return false;
+  requireSameDiffId(what, stored.diffId, diffId);
+  report({ event: 'layer', digest, state: 'present', bytes: size, total: size });
+  return true;
+}
+
 /** A store that was met at a bad moment is asked again, with the layer from its start. */
 async function importOne(
-  source: ImageSource,
+  run: ImportRun,
   layer: WantedLayer,
-  store: LayerStore,
-  report: Report,
-  stop: AbortSignal,
+  claim: BlobClaim | undefined,
 ): Promise<PendingLayer> {
+  const { digest, size: total } = layer.descriptor;
   for (let left = STORE_TRIES - 1; ; left--) {
     try {
-      return await tryImport(source, layer, store, report, stop);
+      run.report({ event: 'layer', digest, state: 'started', bytes: 0, total });
+      const pending = await useBlob(run.source, layer.descriptor, claim, run.stop, (bytes) =>
+        importBytes(run, layer, bytes),
+      );
+      run.report({ event: 'layer', digest, state: 'done', bytes: total, total });
+      return pending;
     } catch (error) {
-      if (left === 0 || stop.aborted || !isAtomicError(error, 'store-race')) throw error;
+      if (left === 0 || run.stop.aborted || !isAtomicError(error, 'store-race')) throw error;
     }
   }
 }
 
-async function tryImport(
-  source: ImageSource,
+async function importBytes(
+  { store, report, stop }: ImportRun,
   { descriptor, diffId, what }: WantedLayer,
-  store: LayerStore,
-  report: Report,
-  stop: AbortSignal,
+  bytes: Readable,
 ): Promise<PendingLayer> {
   const { digest, size: total } = descriptor;
-  report({ event: 'layer', digest, state: 'started', bytes: 0, total });
-  const bytes = await openBlob(source, descriptor);
   // Given up with an error before the store listens; the store tells of it when it reads.
   bytes.on('error', () => undefined);
   const giveUp = (): void => void bytes.destroy(stop.reason instanceof Error ? stop.reason : undefined);
@@ -173,9 +293,7 @@ async function tryImport(
     if (stop.aborted) giveUp();
     const onProgress = (passed: number): void =>
       report({ event: 'layer', digest, state: 'progress', bytes: passed, total });
-    const pending = await store.importLayer({ descriptor, diffId, bytes, what, onProgress });
-    report({ event: 'layer', digest, state: 'done', bytes: total, total });
-    return pending;
+    return await store.importLayer({ descriptor, diffId, bytes, what, onProgress });
   } finally {
     stop.removeEventListener('abort', giveUp);
   }

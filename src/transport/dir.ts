@@ -12,6 +12,7 @@ import { CONFIG_FILE_BYTES } from '../limits.ts';
 import { makeFolder } from '../make-folder.ts';
 import { isFileOfSize, readSmallFile, streamFile } from './local-file.ts';
 import { createPartialFiles } from './partial-files.ts';
+import type { Claiming } from './blob-claims.ts';
 import type { ImageDestination, ImageSource } from './transport.ts';
 
 const VERSION = 'Directory Transport Version: 1.1\n';
@@ -39,8 +40,9 @@ export async function openDirSource(path: string): Promise<ImageSource> {
       if (bytes !== undefined) return { bytes, mediaType: '' };
       throw new AtomicError('manifest-unknown', `${path} has no manifest ${digest}`);
     },
-    async getBlob({ digest }) {
-      const stream = await streamFile(join(path, hexOf(digest)));
+    seekable: true,
+    async getBlob({ digest }, from) {
+      const stream = await streamFile(join(path, hexOf(digest)), from);
       if (stream === undefined) throw new AtomicError('archive-invalid', `${path} has no blob ${digest}`);
       return stream;
     },
@@ -51,11 +53,12 @@ export async function openDirSource(path: string): Promise<ImageSource> {
 /**
  * Opens `dir:PATH` for writing. The folder is made, is empty, or holds an image, which `commit` replaces: blobs that
  * both share are kept, the rest of the old one goes.
+ * @param claiming lets two copies at once fetch a blob once, and the next one go on with what a copy that fails leaves
  * @throws AtomicError `archive-invalid` when the folder holds something else, `disk-full`
  */
-export async function openDirDestination(path: string): Promise<ImageDestination> {
+export async function openDirDestination(path: string, claiming?: Claiming): Promise<ImageDestination> {
   await prepareFolder(path);
-  const files = await createPartialFiles(path);
+  const files = await createPartialFiles(path, claiming);
   const kept = new Set<string>();
   const keep = (name: string): string => {
     kept.add(name);
@@ -72,8 +75,9 @@ export async function openDirDestination(path: string): Promise<ImageDestination
       parallel: true,
     },
     folder: path,
+    claims: files.claims,
     hasBlob: ({ digest, size }) => isFileOfSize(keep(hexOf(digest)), size),
-    putBlob: ({ digest }, bytes) => files.write(keep(hexOf(digest)), bytes),
+    putBlob: ({ digest }, bytes) => files.writeBlob(digest, keep(hexOf(digest)), bytes),
     async putManifest({ bytes }, digest, role) {
       if (role === 'reference') reference = bytes;
       else await files.write(keep(entryName(digest)), bytes);
@@ -84,6 +88,7 @@ export async function openDirDestination(path: string): Promise<ImageDestination
       await files.write(join(path, 'manifest.json'), reference);
       const stale = (await readdir(path)).filter((name) => IMAGE_FILE.test(name) && !kept.has(name));
       await Promise.all(stale.map((name) => rm(join(path, name), { force: true })));
+      await files.removeKept();
     },
     close: () => files.remove(),
   };

@@ -56,10 +56,10 @@ export async function readSmallFile(path: string, cap: Cap): Promise<Buffer | un
   }
 }
 
-/** A regular file as a stream that closes it; undefined when there is none. Throws as `openRegularFile`. */
-export async function streamFile(path: string): Promise<Readable | undefined> {
+/** A regular file, from a byte on, as a stream that closes it; undefined when there is none. Throws as `openRegularFile`. */
+export async function streamFile(path: string, start = 0): Promise<Readable | undefined> {
   const handle = await openRegularFile(path, 'refuse');
-  return handle?.createReadStream({ highWaterMark: READ_CHUNK_BYTES });
+  return handle?.createReadStream({ start, highWaterMark: READ_CHUNK_BYTES });
 }
 
 /** Whether there is a regular file of exactly that size. */

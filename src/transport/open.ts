@@ -1,12 +1,14 @@
 /** One door to all transports; each is loaded only when it is asked for. */
 import { basename } from 'node:path';
 import { AtomicError } from '../errors.ts';
+import type { Locks } from '../host/ports.ts';
 import type { ImageReference } from '../image/reference.ts';
 import type { RegistryOptions } from './registry/index.ts';
+import type { Claiming } from './blob-claims.ts';
 import type { ImageDestination, ImageSource } from './transport.ts';
 
-/** What a registry needs besides its reference; the other transports need nothing. */
-export type OpenOptions = Omit<RegistryOptions, 'plainHttp'>;
+/** What a registry needs besides its reference; of the others, folders that are written take locks. */
+export type OpenOptions = Omit<RegistryOptions, 'plainHttp'> & { readonly locks?: Locks };
 
 export interface OpenedSource {
   readonly source: ImageSource;
@@ -69,11 +71,11 @@ export async function openDestination(
     }
     case 'oci': {
       const { openOciLayoutDestination } = await import('./oci-layout/destination.ts');
-      return openOciLayoutDestination(reference.path, reference.tag);
+      return openOciLayoutDestination(reference.path, reference.tag, claimingOf(options));
     }
     case 'dir': {
       const { openDirDestination } = await import('./dir.ts');
-      return openDirDestination(reference.path);
+      return openDirDestination(reference.path, claimingOf(options));
     }
     case 'oci-archive':
     case 'docker-archive':
@@ -83,6 +85,10 @@ export async function openDestination(
         hint: 'Destinations are docker://, oci: and dir:.',
       });
   }
+}
+
+function claimingOf({ locks, report }: OpenOptions): Claiming | undefined {
+  return locks && { locks, report };
 }
 
 /** An image in a file or folder has no name but its tag, which may be a whole name (as skopeo and podman write it). */

@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import type { Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
 import type { ImageManifest, RawManifest } from '../image/manifest.ts';
+import type { BlobClaims } from './blob-claims.ts';
 
 export interface ImageSource {
   /** How a person would write it, without credentials: `docker://host/name:tag`. */
@@ -59,6 +60,8 @@ export interface ImageDestination {
   readonly traits: DestinationTraits;
   /** Where it writes, when that is on this host. */
   readonly folder?: string;
+  /** Who fetches which blob into it, where several processes may: a blob is put while its claim is held. */
+  readonly claims?: BlobClaims | undefined;
   /** Whether the blob is there, or could be put there without its bytes (a registry's cross-repository mount). */
   hasBlob(descriptor: Descriptor): Promise<boolean>;
   /**

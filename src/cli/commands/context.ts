@@ -57,9 +57,14 @@ export async function openAppAsIs({
  * Wires what moves and shows images elsewhere: it works as any user, and leaves this host's containers, store and
  * open changes alone.
  */
-export async function openTransfer({ version, output, limits }: CommandContext): Promise<TransferApp> {
+export async function openTransfer({
+  version,
+  output,
+  command,
+  limits,
+}: CommandContext): Promise<TransferApp> {
   const { createTransferApp } = await import('../wiring.ts');
-  return createTransferApp({ version, report: output.report, limits: readLimits(limits) });
+  return createTransferApp({ version, report: output.report, command, limits: readLimits(limits) });
 }
 
 function readLimits(options: readonly string[]): LimitValues {

@@ -6,6 +6,7 @@ import { parseManifest } from '../../image/manifest.ts';
 import { formatReference } from '../../image/reference.ts';
 import { makeFolder } from '../../make-folder.ts';
 import { isFileOfSize, readSmallFile } from '../local-file.ts';
+import type { Claiming } from '../blob-claims.ts';
 import { createPartialFiles } from '../partial-files.ts';
 import type { ImageDestination } from '../transport.ts';
 import { checkLayoutVersion, EMPTY_LAYOUT_INDEX, parseLayoutIndex, replaceEntry } from './layout-index.ts';
@@ -20,10 +21,14 @@ const LAYOUT_FILE = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
  * @throws AtomicError `archive-invalid` when the folder holds something else, `disk-full`
  * @see image-spec image-layout.md; containers-transports(5)
  */
-export async function openOciLayoutDestination(path: string, tag?: string): Promise<ImageDestination> {
+export async function openOciLayoutDestination(
+  path: string,
+  tag?: string,
+  claiming?: Claiming,
+): Promise<ImageDestination> {
   const indexPath = join(path, 'index.json');
   await prepareFolder(path);
-  const files = await createPartialFiles(path);
+  const files = await createPartialFiles(path, claiming);
   let reference: Descriptor | undefined;
   return {
     name: formatReference({ transport: 'oci', path, tag }),
@@ -35,8 +40,9 @@ export async function openOciLayoutDestination(path: string, tag?: string): Prom
       parallel: true,
     },
     folder: path,
+    claims: files.claims,
     hasBlob: ({ digest, size }) => isFileOfSize(join(path, blobName(digest)), size),
-    putBlob: ({ digest }, bytes) => files.write(join(path, blobName(digest)), bytes),
+    putBlob: ({ digest }, bytes) => files.writeBlob(digest, join(path, blobName(digest)), bytes),
     async putManifest(manifest, digest, role) {
       const { mediaType } = parseManifest(manifest, `the manifest ${digest}`);
       await files.write(join(path, blobName(digest)), manifest.bytes);
@@ -48,6 +54,7 @@ export async function openOciLayoutDestination(path: string, tag?: string): Prom
       const index = bytes === undefined ? EMPTY_LAYOUT_INDEX : parseLayoutIndex(bytes, indexPath);
       await files.write(join(path, 'oci-layout'), LAYOUT_FILE);
       await files.write(indexPath, replaceEntry(index, reference, tag));
+      await files.removeKept();
     },
     close: () => files.remove(),
   };
