@@ -38,6 +38,7 @@ export const LIMITS = {
   'manifest-size': bytes(4 * MiB, STORED_BYTES, 'a manifest or index'),
   'config-size': bytes(8 * MiB, STORED_BYTES, "an image's config"),
   'index-depth': count(3, 16, 'indexes nested in each other on the way to a manifest'),
+  'index-entries': count(1024, 65_536, 'entries of the indexes of which all images are copied'),
   // Docker stops at 127.
   layers: count(512, 8192, 'layers in one image'),
   'layer-size': bytes(64 * GiB, 16 * TiB, 'a layer as it is stored in a registry'),

@@ -8,6 +8,7 @@ import { readPackages } from '../src/app/diff/rpm-packages.ts';
 import { readExports } from '../src/container/exports.ts';
 import { walkHostfs } from '../src/container/host-files/walk.ts';
 import { readImageFacts } from '../src/container/image-facts.ts';
+import { copyImage } from '../src/copy/copy.ts';
 import { importLayers } from '../src/copy/import.ts';
 import { readImage, resolveManifest } from '../src/copy/resolve.ts';
 import { createFiles } from '../src/host/files.ts';
@@ -28,8 +29,8 @@ import { UnpackedLimit } from '../src/stream/decompress.ts';
 import { indexTar } from '../src/transport/archive/tar-index.ts';
 import { openArchive } from '../src/transport/archive/open-archive.ts';
 import { listTags } from '../src/transport/registry/tags.ts';
-import { sourceOf } from './copy/fakes.ts';
-import { buildImage, writePax, writeTar, type TarEntry } from './fixtures/image-builder.ts';
+import { copyOptions, FakeDestination, sourceOf } from './copy/fakes.ts';
+import { buildImage, buildIndex, writePax, writeTar, type TarEntry } from './fixtures/image-builder.ts';
 import { useTempFolder } from './fixtures/temp-folder.ts';
 import { startFakeRegistry } from './registry/fake-registry.ts';
 import { FakeExec } from './service/fake-systemctl.ts';
@@ -102,6 +103,11 @@ const CASES: Readonly<
 > = {
   'manifest-size': [image.manifest.length, pullImage],
   'config-size': [image.config.length, pullImage],
+  'index-entries': [
+    2,
+    () =>
+      copyImage(sourceOf(buildIndex([image, image])), new FakeDestination(), copyOptions({ which: 'all' })),
+  ],
   layers: [2, pullImage],
   'layer-size': [Math.max(...image.layers.map(({ blob }) => blob.length)), pullImage],
   'layer-unpacked-size': [5000, () => through([Buffer.alloc(5000)], new UnpackedLimit('x', () => 5000))],

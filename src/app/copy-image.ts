@@ -1,44 +1,101 @@
-import { copyImage, type CopyOutcome } from '../copy/copy.ts';
+import { writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { copyImage, type CopyOptions, type CopyOutcome, type ZstdPrograms } from '../copy/copy.ts';
+import { AtomicError, messageOf } from '../errors.ts';
+import { formatReference, type ImageReference } from '../image/reference.ts';
+import type { Platform } from '../image/platform.ts';
 import { openDestination } from '../transport/open.ts';
 import type { TransferApp } from './context.ts';
-import { openImageSource } from './open-source.ts';
-import { requireFolderRoom } from './require-room.ts';
+import { openImageSource, tempFolderOf } from './open-source.ts';
 import { openOptions, platformOf, readReference, type RegistryAccess } from './pull-image.ts';
+import { requireFolderRoom } from './require-room.ts';
 
-export interface CopyRequest {
+export interface CopyRequest extends Pick<CopyOptions, 'which' | 'wishes' | 'removeSignatures'> {
   readonly source: string;
   readonly destination: string;
   readonly from: RegistryAccess;
   readonly to: RegistryAccess;
+  /** Instead of this host's own, as far as it is given. */
+  readonly platform?: Partial<Platform>;
+  /** A file that gets the digest of what stands at the destination. */
+  readonly digestFile?: string;
 }
 
-/** Copies an image between two transports; neither the store nor the host is touched, and root is not needed. */
+/**
+ * Copies an image between two transports; neither the store nor the host is touched, and root is not needed.
+ * @throws AtomicError `usage` for one and the same place; of the transports and the engine
+ */
 export async function copyBetween(app: TransferApp, request: CopyRequest): Promise<CopyOutcome> {
-  const reference = readReference(request.source);
-  const { source } = await openImageSource(app, reference, request.from);
+  const [from, to] = [readReference(request.source), readReference(request.destination)];
+  refuseSamePlace(from, to, request);
+  const { source } = await openImageSource(app, from, request.from);
   try {
-    const destination = await openDestination(
-      readReference(request.destination),
-      openOptions(app, request.to),
-    );
+    const destination = await openDestination(to, openOptions(app, request.to));
     try {
-      const expected = reference.transport === 'docker' ? reference.image.digest : undefined;
       const { folder } = destination;
-      return await copyImage(
-        source,
-        destination,
-        platformOf(app),
-        expected,
-        app.report,
-        app.signal,
-        async (missing) => {
+      const outcome = await copyImage(source, destination, {
+        ...request,
+        platform: choosePlatform(app, request.platform),
+        expected: from.transport === 'docker' ? from.image.digest : undefined,
+        zstd: zstdPrograms(app),
+        tempFolder: tempFolderOf(app),
+        report: app.report,
+        signal: app.signal,
+        requireRoom: async (missing) => {
           if (folder !== undefined) await requireFolderRoom(app, folder, source.name, missing);
         },
-      );
+      });
+      if (request.digestFile !== undefined) await writeDigest(request.digestFile, outcome.digest);
+      return outcome;
     } finally {
       await destination.close();
     }
   } finally {
     await source.close();
   }
+}
+
+/** An image that would be read while it is written. */
+function refuseSamePlace(from: ImageReference, to: ImageReference, request: CopyRequest): void {
+  if (placeOf(from) !== placeOf(to)) return;
+  throw new AtomicError('usage', `${request.source} and ${request.destination} are the same image`, {
+    hint: 'Name another place, or another tag, as the destination.',
+  });
+}
+
+function placeOf(reference: ImageReference): string {
+  if (reference.transport !== 'docker') return formatReference(reference);
+  const { domain, repository, tag, digest } = reference.image;
+  return `docker://${domain}/${repository}:${tag ?? ''}@${digest ?? ''}`;
+}
+
+/** Another architecture has another variant: this host's own goes with its own architecture alone. */
+function choosePlatform(app: TransferApp, asked: Partial<Platform> = {}): Platform {
+  const own = platformOf(app);
+  if (asked.architecture === undefined || asked.architecture === own.architecture) {
+    return { ...own, ...asked };
+  }
+  const { os = own.os, architecture, variant } = asked;
+  return { os, architecture, ...(variant === undefined ? {} : { variant }) };
+}
+
+function zstdPrograms({ exec }: TransferApp): ZstdPrograms {
+  return {
+    decompress: () => exec.filter('zstd', ['-dcq']),
+    compress: (level) => exec.filter('zstd', ['-cq', ...(level === undefined ? [] : [`-${level}`])]),
+  };
+}
+
+/** As skopeo writes it: nothing behind the digest. */
+async function writeDigest(path: string, digest: string): Promise<void> {
+  await writeFile(resolve(path), digest).catch((error: unknown) => {
+    throw new AtomicError(
+      'host-file',
+      `The image is copied, but ${path} cannot be written: ${messageOf(error)}`,
+      {
+        cause: error,
+        hint: `Its digest is ${digest}.`,
+      },
+    );
+  });
 }

@@ -13,6 +13,7 @@ import { addMountCommands } from './tree/mount-commands.ts';
 import { seconds } from './tree/options.ts';
 import { addRunCommands } from './tree/run-commands.ts';
 import { splitRunWords } from './tree/run-words.ts';
+import { addTransferCommands } from './tree/transfer-commands.ts';
 
 const DEFAULT_LOCK_WAIT_SECONDS = 30;
 
@@ -90,6 +91,7 @@ export function buildProgram(
   addContainerCommands(program, act);
   addRunCommands(program, act);
   addImageCommands(program, act);
+  addTransferCommands(program, act);
   addMountCommands(program, act);
   addHostCommands(program, act);
   for (const command of allCommands(program)) tellUsage(command);

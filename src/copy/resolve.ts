@@ -1,15 +1,16 @@
-import { pipeline } from 'node:stream';
+import { addAbortSignal, pipeline } from 'node:stream';
 import { AtomicError } from '../errors.ts';
 import { parseImageConfig, type ImageConfig } from '../image/config.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
-import { parseManifest, type ImageManifest, type RawManifest } from '../image/manifest.ts';
+import type { ImageIndex, ImageManifest, RawManifest } from '../image/manifest.ts';
 import { isLayerMediaType } from '../image/media-type.ts';
 import { choosePlatform, formatPlatform, type Platform } from '../image/platform.ts';
 import { limitExceeded, limitOf, type Cap } from '../limits.ts';
 import { readAll } from '../stream/read-all.ts';
-import { digestOf, verifyBytes, VerifyStream } from '../stream/verify.ts';
+import { VerifyStream } from '../stream/verify.ts';
 import type { ImageSource } from '../transport/transport.ts';
+import { isManifest, readDocument, type SourceDocument } from './read-document.ts';
 
 /** A manifest whose bytes are what its digest says. */
 export interface ResolvedManifest {
@@ -34,42 +35,31 @@ export async function resolveManifest(
   platform: Platform,
   expected: Digest | undefined,
 ): Promise<ResolvedManifest> {
-  let wanted = expected;
-  const depths = limitOf('index-depth');
-  for (let depth = 0; depth <= depths; depth++) {
-    const what =
-      depth === 0 ? `the manifest of ${source.name}` : `the manifest ${wanted ?? ''} of ${source.name}`;
-    const raw = await source.getManifest(wanted);
-    const limit = limitOf('manifest-size');
-    if (raw.bytes.length > limit) {
-      throw limitExceeded('manifest-size', `${what} is larger than the limit of ${limit} bytes`);
-    }
-    const digest = verifyManifest(raw, wanted, what);
-    const document = parseManifest(raw, what);
-    if (document.kind === 'manifest') return { raw, digest, manifest: document };
-    const entry = choosePlatform(document.manifests, platform);
-    if (entry === undefined) throw noSuchPlatform(source.name, platform, document.manifests);
-    wanted = entry.digest;
-  }
-  throw limitExceeded('index-depth', `${source.name} nests more than ${depths} indexes`);
+  const { raw, digest, content } = await chooseInstance(
+    source,
+    await readDocument(source, expected),
+    platform,
+  );
+  return { raw, digest, manifest: content };
 }
 
-/**
- * The digest of a manifest, which is the wanted one when there is one. What was made from a schema 1 manifest
- * (schema1-source.ts) has another than the one that the reference names.
- * @throws AtomicError `digest-mismatch`
- */
-export function verifyManifest(raw: RawManifest, wanted: Digest | undefined, what: string): Digest {
-  if (raw.madeFrom === undefined) {
-    if (wanted === undefined) return digestOf(raw.bytes);
-    verifyBytes(raw.bytes, { digest: wanted, size: undefined, what });
-    return wanted;
+/** Follows a document to one manifest: itself, or the platform's own of an index. Throws as `resolveManifest`. */
+export async function chooseInstance(
+  source: ImageSource,
+  start: SourceDocument,
+  platform: Platform,
+): Promise<SourceDocument<ImageManifest>> {
+  let document = start;
+  const depths = limitOf('index-depth');
+  for (let depth = 0; ; depth++) {
+    if (isManifest(document)) return document;
+    const { content } = document as SourceDocument<ImageIndex>;
+    if (depth === depths)
+      throw limitExceeded('index-depth', `${source.name} nests more than ${depths} indexes`);
+    const entry = choosePlatform(content.manifests, platform);
+    if (entry === undefined) throw noSuchPlatform(source.name, platform, content.manifests);
+    document = await readDocument(source, entry.digest);
   }
-  if (wanted === undefined || wanted === raw.madeFrom) return digestOf(raw.bytes);
-  throw new AtomicError(
-    'digest-mismatch',
-    `${what} does not have the digest it should: expected ${wanted}, got ${raw.madeFrom}`,
-  );
 }
 
 function noSuchPlatform(name: string, wanted: Platform, entries: readonly Descriptor[]): AtomicError {
@@ -124,16 +114,21 @@ function checkLayer(layer: Descriptor, name: string): void {
   }
 }
 
-/** A small blob, whole and verified. */
+/**
+ * A small blob, whole and verified.
+ * @param signal gives it up
+ */
 export async function readBlob(
   source: ImageSource,
   descriptor: Descriptor,
   cap: Cap,
   what: string,
+  signal?: AbortSignal,
 ): Promise<Buffer> {
   checkSize(descriptor, cap, what);
   const verify = new VerifyStream({ digest: descriptor.digest, size: descriptor.size, what });
   const blob = await source.getBlob(descriptor);
+  if (signal !== undefined) addAbortSignal(signal, blob);
   // Its outcome is that of `verify`.
   pipeline(blob, verify, () => undefined);
   try {

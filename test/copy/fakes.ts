@@ -1,9 +1,11 @@
 /** A source and a destination in memory, whose blobs come, fail or wait as a test says. */
+import { tmpdir } from 'node:os';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { AtomicError } from '../../src/errors.ts';
 import type { Digest } from '../../src/image/digest.ts';
 import type { RawManifest } from '../../src/image/manifest.ts';
+import type { CopyOptions } from '../../src/copy/copy.ts';
 import type { DestinationTraits, ImageDestination, ImageSource } from '../../src/transport/transport.ts';
 import type { BuiltImage, BuiltIndex } from '../fixtures/image-builder.ts';
 
@@ -63,17 +65,26 @@ export function stuck(first: Uint8Array = Buffer.alloc(0)): Readable {
 export class FakeDestination implements ImageDestination {
   readonly name = 'test:destination';
   readonly blobs = new Map<Digest, Buffer>();
+  readonly manifests = new Map<Digest, RawManifest>();
+  readonly signatures = new Map<Digest, readonly Uint8Array[]>();
   readonly log: string[] = [];
   /** Throws instead of storing a blob, without having read it. */
   refuse: Error | undefined;
 
-  readonly traits: DestinationTraits = {
-    manifestTypes: undefined,
-    layers: 'kept',
-    foreignLayers: false,
-    signatures: false,
-    parallel: true,
-  };
+  readonly traits: DestinationTraits;
+  /** Media types of manifests that are refused as a registry does it. */
+  readonly refusedTypes = new Set<string>();
+
+  constructor(traits: Partial<DestinationTraits> = {}) {
+    this.traits = {
+      manifestTypes: undefined,
+      layers: 'kept',
+      foreignLayers: false,
+      signatures: false,
+      parallel: true,
+      ...traits,
+    };
+  }
 
   hasBlob({ digest }: { digest: Digest }): Promise<boolean> {
     return Promise.resolve(this.blobs.has(digest));
@@ -86,7 +97,17 @@ export class FakeDestination implements ImageDestination {
   }
 
   putManifest(manifest: RawManifest, digest: Digest, role: 'reference' | 'entry'): Promise<void> {
+    if (this.refusedTypes.has(manifest.mediaType)) {
+      return Promise.reject(new AtomicError('manifest-refused', `no ${manifest.mediaType} here`));
+    }
+    this.manifests.set(digest, manifest);
     this.log.push(`${role} ${digest} ${manifest.mediaType} ${manifest.bytes.length}`);
+    return Promise.resolve();
+  }
+
+  putSignatures(signatures: readonly Uint8Array[], digest: Digest, role: string): Promise<void> {
+    this.signatures.set(digest, signatures);
+    this.log.push(`signatures ${role} ${digest}`);
     return Promise.resolve();
   }
 
@@ -98,4 +119,19 @@ export class FakeDestination implements ImageDestination {
   close(): Promise<void> {
     return Promise.resolve();
   }
+}
+
+/** Options of a copy that wants nothing special; zstd is not there. */
+export function copyOptions(options: Partial<CopyOptions> = {}): CopyOptions {
+  const noZstd = (): never => {
+    throw new Error('no zstd in this test');
+  };
+  return {
+    platform: { os: 'linux', architecture: 'amd64' },
+    zstd: { decompress: noZstd, compress: noZstd },
+    tempFolder: tmpdir(),
+    report: () => undefined,
+    signal: new AbortController().signal,
+    ...options,
+  };
 }

@@ -6,6 +6,7 @@ export const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
   'image-not-found': 'Check the name of the image.',
   'manifest-unknown': 'Check the name and the tag of the image.',
   'manifest-invalid': 'The image is broken or of a kind that is not known: push it again with another tool.',
+  'manifest-refused': 'The registry does not take images of this kind: try --format v2s2 or --format oci.',
   'config-invalid': 'The image is broken: build and push it again.',
   'registry-error': 'Try again later, or ask those who run the registry.',
   'size-mismatch':

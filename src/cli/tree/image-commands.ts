@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Act } from './act.ts';
 import { addInspectCommands } from './inspect-commands.ts';
-import { addRegistryOptions, bool, collect } from './options.ts';
+import { addRegistryOptions, collect } from './options.ts';
 
 /** The images of the local storage, and how they come there. */
 export function addImageCommands(program: Command, act: Act): void {
@@ -11,13 +11,6 @@ export function addImageCommands(program: Command, act: Act): void {
       .description('bring an image into the local storage')
       .option('--storage <backend>', 'only ostree'),
   ).action(act(async () => (await import('../commands/pull.ts')).runPull));
-  addRegistryOptions(
-    program
-      .command('copy <source> <destination>')
-      .description('copy an image between docker://, oci:, dir:, and from oci-archive:, docker-archive:')
-      .option('--dest-creds <user[:password]>', 'credentials for the destination')
-      .option('--dest-tls-verify <bool>', 'whether TLS is asked of the destination', bool),
-  ).action(act(async () => (await import('../commands/copy.ts')).runCopy));
   const images = program.command('images').description('list images, look at them, and change what is there');
   images
     .command('list', { isDefault: true })

@@ -49,6 +49,11 @@ export function seconds(text: string): number {
   throw new InvalidArgumentError('It takes a number of seconds up to 3600.');
 }
 
+export function wholeNumber(text: string): number {
+  if (/^[0-9]{1,9}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('It takes a whole number.');
+}
+
 export function bool(text: string): boolean {
   if (/^(?:true|1|yes)$/i.test(text)) return true;
   if (/^(?:false|0|no)$/i.test(text)) return false;

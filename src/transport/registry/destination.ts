@@ -6,6 +6,7 @@ import type { RegistryImage } from '../../image/reference.ts';
 import { ERROR_BODY_BYTES } from '../../limits.ts';
 import type { ImageDestination } from '../transport.ts';
 import { createClient, type RegistryClient } from './client.ts';
+import { explainRefusal } from './explain.ts';
 import { discardBody, type HttpAnswer } from './http.ts';
 import type { RegistryOptions } from './options.ts';
 import { resolveLocation } from './redirect.ts';
@@ -45,15 +46,19 @@ export function openRegistryDestination(image: RegistryImage, options: RegistryO
         throw new AtomicError('digest-mismatch', `Cannot store the manifest ${digest} as ${client.image}`);
       }
       const reference = role === 'reference' ? (image.tag ?? digest) : digest;
-      const answer = await client.open({
-        method: 'PUT',
-        at: `manifests/${reference}`,
-        headers: { 'content-type': mediaType },
-        body: bytes,
-        accept: [200, 201, 202],
-        doing: `store the manifest ${digest} as ${client.image}`,
-        kind: 'upload',
-      });
+      const answer = await client
+        .open({
+          method: 'PUT',
+          at: `manifests/${reference}`,
+          headers: { 'content-type': mediaType },
+          body: bytes,
+          accept: [200, 201, 202],
+          doing: `store the manifest ${digest} as ${client.image}`,
+          kind: 'upload',
+        })
+        .catch((error: unknown) => {
+          throw explainRefusal(error);
+        });
       await finish(answer, digest, `the manifest of ${client.image}`);
     },
     async commit() {

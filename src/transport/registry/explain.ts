@@ -87,6 +87,20 @@ function explainStatus(error: StatusFailure, task: Task): AtomicError {
   }
 }
 
+/** What registries say of a manifest whose format they do not take: also Docker's, of one whose tag it looks for. */
+const REFUSALS = new Set(['MANIFEST_INVALID', 'TAG_INVALID', 'UNSUPPORTED']);
+
+/**
+ * A manifest that was not stored, as `manifest-refused` when its format is at fault: then the other one may do.
+ * Anything else passes unchanged.
+ */
+export function explainRefusal(error: unknown): unknown {
+  if (!isAtomicError(error) || !(error.cause instanceof StatusFailure)) return error;
+  const { status, body } = error.cause;
+  const isRefused = status === 415 || (status === 400 && REFUSALS.has(readRegistryErrors(body).code));
+  return isRefused ? new AtomicError('manifest-refused', error.message, { cause: error.cause }) : error;
+}
+
 function explainMissing(
   task: Task,
   code: string,
