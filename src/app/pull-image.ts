@@ -50,6 +50,7 @@ export function platformOf(app: Pick<TransferApp, 'identity'>): Platform {
 export function openOptions(app: TransferApp, access: RegistryAccess): OpenOptions {
   return {
     ...access,
+    exec: app.exec,
     userAgent: app.userAgent,
     report: app.report,
     signal: app.signal,

@@ -1,42 +1,77 @@
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { AtomicError } from '../errors.ts';
-import { isRecord, parseJson, type JsonRecord } from '../image/json.ts';
+import { chooseCredentials, helperOf, parseAuthDocument, type AuthDocument } from './auth-document.ts';
+import { getFromHelper, type HelperContext } from './credential-helper.ts';
+import type { Credentials } from './credentials.ts';
 import { readConfigFile } from './read-file.ts';
+import { AUTH_FILE_HELPER, readRegistriesConf } from './registries-conf/index.ts';
+import { userConfigFolder, variableOf, type Environment } from './user-folders.ts';
 
-/** A user name and password for a registry. Never shown, never part of an error. */
-export interface Credentials {
-  readonly username: string;
-  readonly password: string;
-}
+export { isIdentityToken, type Credentials, type IdentityToken, type UserPassword } from './credentials.ts';
 
 export interface AuthFileQuery {
   /** Registry host and port, as in an image's name: `docker.io`. */
   readonly domain: string;
-  /** Path of the image in it. */
+  /** Path of the image in it; empty for the registry as a whole. */
   readonly repository: string;
   /** Read instead of the usual files; it has to exist. */
   readonly authFile?: string;
-  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly environment: Environment;
+  /** Runs credential helpers; where it is not given, none is asked. */
+  readonly exec?: HelperContext['exec'] | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * The credentials that the user's files hold for an image; undefined when none does. Credential helpers are not run.
- * @throws AtomicError `config-invalid` for a file that is no auth file, or when `authFile` is missing
- * @see containers-auth.json(5)
+ * The credentials that the user's files and credential helpers hold for an image; undefined when none does. Helpers
+ * know whole registries only. The order is that of `credential-helpers` in registries.conf: the auth files, when there
+ * is none. In a file, `credHelpers` stands for the entries of its registry, and `credsStore` comes before the others.
+ * @throws AtomicError `config-invalid` for a file that is no auth file, when `authFile` is missing or a helper fails;
+ * `tool-missing` for a helper that is not installed
+ * @see containers-auth.json(5), containers-registries.conf(5)
  */
 export async function findCredentials(query: AuthFileQuery): Promise<Credentials | undefined> {
+  const { credentialHelpers } = await readRegistriesConf(query.environment);
+  for (const helper of credentialHelpers) {
+    const credentials =
+      helper === AUTH_FILE_HELPER ? await findInFiles(query) : await askHelper(helper, query);
+    if (credentials !== undefined) return credentials;
+  }
+  return undefined;
+}
+
+async function findInFiles(query: AuthFileQuery): Promise<Credentials | undefined> {
   for (const path of authFiles(query)) {
-    const what = `the credentials file ${path}`;
+    const what = nameAuthFile(path);
     const bytes = await readConfigFile(path, what);
     if (bytes === undefined) {
       if (path === query.authFile) throw new AtomicError('config-invalid', `${what} does not exist`);
       continue;
     }
-    const credentials = chooseCredentials(parseAuths(bytes, what), query, what);
+    const credentials = await findInDocument(parseAuthDocument(bytes, what), query, what);
     if (credentials !== undefined) return credentials;
   }
   return undefined;
+}
+
+async function findInDocument(
+  document: AuthDocument,
+  query: AuthFileQuery,
+  what: string,
+): Promise<Credentials | undefined> {
+  const { domain, repository } = query;
+  const helper = helperOf(document, domain);
+  if (helper !== undefined) return askHelper(helper, query);
+  const stored = document.credsStore === undefined ? undefined : await askHelper(document.credsStore, query);
+  return stored ?? chooseCredentials(document, domain, repository, what);
+}
+
+async function askHelper(
+  name: string,
+  { domain, exec, signal }: AuthFileQuery,
+): Promise<Credentials | undefined> {
+  return exec === undefined ? undefined : getFromHelper(name, domain, { exec, signal });
 }
 
 /** The files that are asked, in this order; one named by the caller or by REGISTRY_AUTH_FILE stands alone. */
@@ -44,73 +79,25 @@ export function authFiles({
   authFile,
   environment,
 }: Pick<AuthFileQuery, 'authFile' | 'environment'>): string[] {
-  const named = authFile ?? nonEmpty(environment['REGISTRY_AUTH_FILE']);
+  const named = authFile ?? variableOf(environment, 'REGISTRY_AUTH_FILE');
   if (named !== undefined) return [named];
   // `podman login` of a root without a session writes below /run/containers.
-  const runtime = nonEmpty(environment['XDG_RUNTIME_DIR']);
+  const runtime = variableOf(environment, 'XDG_RUNTIME_DIR');
   const primary =
     runtime === undefined
       ? `/run/containers/${userInfo().uid}/auth.json`
       : join(runtime, 'containers/auth.json');
-  const home = nonEmpty(environment['HOME']);
-  const config = nonEmpty(environment['XDG_CONFIG_HOME']) ?? (home && join(home, '.config'));
+  const config = userConfigFolder(environment);
+  const home = variableOf(environment, 'HOME');
+  const docker = variableOf(environment, 'DOCKER_CONFIG') ?? (home && join(home, '.docker'));
   return [
     primary,
     ...(config === undefined ? [] : [join(config, 'containers/auth.json')]),
-    ...(home === undefined ? [] : [join(home, '.docker/config.json')]),
+    ...(docker === undefined ? [] : [join(docker, 'config.json')]),
   ];
 }
 
-function nonEmpty(text: string | undefined): string | undefined {
-  return text === '' ? undefined : text;
-}
-
-function parseAuths(bytes: Uint8Array, what: string): JsonRecord {
-  let document: unknown;
-  try {
-    document = parseJson(bytes, what, 'config-invalid');
-  } catch {
-    // The parser quotes what it stumbled over, and that may be a password.
-    throw new AtomicError('config-invalid', `${what} is not valid JSON`);
-  }
-  if (!isRecord(document)) throw new AtomicError('config-invalid', `${what} is not a JSON object`);
-  const auths = document['auths'] ?? {};
-  if (!isRecord(auths)) throw new AtomicError('config-invalid', `${what} has auths that are not an object`);
-  return auths;
-}
-
-/** The entry for the longest part of the name; then one whose key is Docker's old URL of the registry. */
-function chooseCredentials(
-  auths: JsonRecord,
-  { domain, repository }: AuthFileQuery,
-  what: string,
-): Credentials | undefined {
-  const parts = repository.split('/');
-  const namespaces = parts.map((_, i) => [domain, ...parts.slice(0, parts.length - i)].join('/'));
-  const legacy = Object.keys(auths).filter((key) => hostOfLegacyKey(key) === domain);
-  for (const key of [...namespaces, domain, ...legacy]) {
-    const entry = Object.hasOwn(auths, key) ? auths[key] : undefined;
-    const credentials = readEntry(entry, `${what}, entry ${JSON.stringify(key)},`);
-    if (credentials !== undefined) return credentials;
-  }
-  return undefined;
-}
-
-/** `https://index.docker.io/v1/` is docker.io; other keys of old `docker login`s are `https://HOST[/v1/]`. */
-function hostOfLegacyKey(key: string): string | undefined {
-  const host = /^(?:https?:\/\/)?([^/]+)(?:\/v[12]\/?|\/)?$/.exec(key)?.[1];
-  return host === 'index.docker.io' ? 'docker.io' : host;
-}
-
-/** An entry without `auth` is what `docker login` leaves beside a credential helper. */
-function readEntry(entry: unknown, where: string): Credentials | undefined {
-  const auth = isRecord(entry) ? entry['auth'] : undefined;
-  if (typeof auth !== 'string' || auth === '') return undefined;
-  const decoded = Buffer.from(auth, 'base64').toString('utf8');
-  const colon = decoded.indexOf(':');
-  if (colon < 1) {
-    throw new AtomicError('config-invalid', `${where} has an auth that is not base64 of USER:PASSWORD`);
-  }
-  // Docker pads with NUL bytes.
-  return { username: decoded.slice(0, colon), password: decoded.slice(colon + 1).replace(/\0+$/, '') };
+/** For the errors. */
+export function nameAuthFile(path: string): string {
+  return `the credentials file ${path}`;
 }

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { authFiles, findCredentials, type Credentials } from '../../src/config/auth-file.ts';
+import { authFiles, findCredentials, isIdentityToken, type Credentials } from '../../src/config/auth-file.ts';
 import { CONFIG_FILE_BYTES } from '../../src/limits.ts';
 
 let folder: string;
@@ -25,7 +25,8 @@ async function write(path: string, entries: Record<string, string>): Promise<str
 async function find(name: string, more: { authFile?: string } = {}): Promise<string | undefined> {
   const [domain = '', ...path] = name.split('/');
   const environment = { HOME: join(folder, 'home'), XDG_RUNTIME_DIR: join(folder, 'run') };
-  return (await findCredentials({ domain, repository: path.join('/'), environment, ...more }))?.username;
+  const found = await findCredentials({ domain, repository: path.join('/'), environment, ...more });
+  return found && (isIdentityToken(found) ? found.identityToken : found.username);
 }
 
 describe('the credentials for an image', () => {
@@ -87,7 +88,15 @@ describe('the credentials for an image', () => {
     expect(found).toEqual<Credentials>({ username: 'user', password: 'pä:ss' });
   });
 
-  it('are none where a credential helper keeps them', async () => {
+  it('are a refresh token where a token server gave one', async () => {
+    const authFile = join(folder, 'auth.json');
+    const auth = Buffer.from('<token>:').toString('base64');
+    await writeFile(authFile, JSON.stringify({ auths: { 'a.example': { auth, identitytoken: 'refresh' } } }));
+    const found = await findCredentials({ domain: 'a.example', repository: 'x', authFile, environment: {} });
+    expect(found).toEqual<Credentials>({ identityToken: 'refresh' });
+  });
+
+  it('are none where a credential helper keeps them and none can be run', async () => {
     const authFile = join(folder, 'auth.json');
     await writeFile(authFile, '{"auths":{"a.example":{}},"credsStore":"pass"}');
     expect(await find('a.example/x', { authFile })).toBeUndefined();
@@ -105,6 +114,8 @@ describe('a file that is no auth file', () => {
     ['{"auths": secret-password}', 'is not valid JSON'],
     ['[]', 'is not a JSON object'],
     ['{"auths":[]}', 'auths that are not an object'],
+    ['{"credHelpers":"secret"}', 'credHelpers that are not an object'],
+    ['{"credsStore":["secret"]}', 'a credsStore that is no text'],
     [
       `{"auths":{"a.example":{"auth":"${Buffer.from('secret-password').toString('base64')}"}}}`,
       'not base64 of USER',
@@ -137,6 +148,10 @@ describe('the files that are asked', () => {
       '/h/.config/containers/auth.json',
       '/h/.docker/config.json',
     ]);
+  });
+
+  it('end with the one in DOCKER_CONFIG', () => {
+    expect(authFiles({ environment: { HOME: '/h', DOCKER_CONFIG: '/d' } }).at(-1)).toBe('/d/config.json');
   });
 
   it('are one when it is named', () => {

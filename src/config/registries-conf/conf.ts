@@ -65,10 +65,11 @@ export function mergeFiles(files: readonly RegistriesFile[]): RegistriesConf {
   const last = <T>(pick: (file: RegistriesFile) => T | undefined): T | undefined =>
     files.map(pick).findLast((value) => value !== undefined);
   const tables = files.flatMap((file) => file.registries.map((table) => [table.prefix, table] as const));
+  const helpers = last((file) => file.credentialHelpers) ?? [];
   return {
     searchRegistries: last((file) => file.searchRegistries) ?? [],
     shortNameMode: last((file) => file.shortNameMode) ?? 'permissive',
-    credentialHelpers: last((file) => file.credentialHelpers) ?? [AUTH_FILE_HELPER],
+    credentialHelpers: helpers.length === 0 ? [AUTH_FILE_HELPER] : helpers,
     registries: [...new Map(tables).values()],
     aliases: new Map(files.flatMap((file) => [...file.aliases])),
   };

@@ -1,8 +1,8 @@
-import type { Credentials } from '../../config/auth-file.ts';
+import { isIdentityToken, type Credentials } from '../../config/auth-file.ts';
 import { parseChallenges, type Challenge } from './challenge.ts';
 import { discardBody, isStream, type HttpRequest, type Send } from './http.ts';
-import { basicAuthorization, readToken, readTokenChallenge, tokenUrl } from './token.ts';
-import type { Token, TokenRequest } from './token.ts';
+import { basicAuthorization, createTokenCall, readToken, readTokenChallenge, tokenUrl } from './token.ts';
+import type { Token, TokenCall, TokenRequest } from './token.ts';
 
 export interface AuthorizerOptions {
   readonly registry: URL;
@@ -11,7 +11,7 @@ export interface AuthorizerOptions {
   /** Asked when the registry wants to know, and once. */
   readonly findCredentials: () => Promise<Credentials | undefined>;
   /** Gets a token server's answer, after retries. */
-  readonly fetchToken: (url: URL, authorization: string | undefined) => Promise<Uint8Array>;
+  readonly fetchToken: (call: TokenCall) => Promise<Uint8Array>;
 }
 
 /** Knows what a registry wants in Authorization, once it has asked. */
@@ -34,7 +34,10 @@ export class Authorizer {
     if (method === 'none') return undefined;
     if (method !== 'basic') return `Bearer ${(await this.#token(withScopes(method, also))).value}`;
     const credentials = await this.#findCredentials();
-    return credentials && basicAuthorization(credentials);
+    // An identity token is for token servers alone.
+    return credentials === undefined || isIdentityToken(credentials)
+      ? undefined
+      : basicAuthorization(credentials);
   }
 
   /** The header that meets a refusal's challenges; undefined when we have nothing better than what was `sent`. */
@@ -71,12 +74,8 @@ export class Authorizer {
   }
 
   async #fetchToken(request: TokenRequest): Promise<Token> {
-    const credentials = await this.#findCredentials();
-    const answer = await this.#options.fetchToken(
-      tokenUrl(request),
-      credentials && basicAuthorization(credentials),
-    );
-    return readToken(answer, request.realm, Date.now());
+    const call = createTokenCall(request, await this.#findCredentials());
+    return readToken(await this.#options.fetchToken(call), request.realm, Date.now());
   }
 
   async #forget(request: TokenRequest, sent: string | undefined): Promise<void> {

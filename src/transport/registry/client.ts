@@ -184,19 +184,14 @@ function createTokenFetch(
   retries: RetryContext,
 ): AuthorizerOptions['fetchToken'] {
   const { signal } = retries;
-  return async (url, authorization) => {
-    const headers = authorization === undefined ? {} : { authorization };
+  return async (call) => {
     try {
       return await retryPassing(async () => {
-        const answer = await expectStatus(
-          await send({ method: 'GET', url, headers, signal }),
-          [200],
-          retries.timing,
-        );
+        const answer = await expectStatus(await send({ ...call, signal }), [200], retries.timing);
         return readBody(answer, TOKEN_BYTES, retries.timing);
       }, retries);
     } catch (error) {
-      const text = `get a token for ${name} from ${showUrl(url)}`;
+      const text = `get a token for ${name} from ${showUrl(call.url)}`;
       throw explain(error, { text, kind: 'token', domain, signal });
     }
   };

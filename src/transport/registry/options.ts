@@ -7,7 +7,7 @@ import {
   UPLOAD_STORE_TIMEOUT_MS,
   WHOLE_ANSWER_MS,
 } from '../../limits.ts';
-import type { Credentials } from '../../config/auth-file.ts';
+import type { AuthFileQuery, Credentials } from '../../config/auth-file.ts';
 
 export interface RegistryOptions {
   /** Plain HTTP and nothing else, as `http:IMAGE` asks for. */
@@ -20,6 +20,8 @@ export interface RegistryOptions {
   readonly authFile?: string;
   /** Read instead of the folders of containers-certs.d(5). */
   readonly certDir?: string;
+  /** Runs credential helpers; where it is not given, none is asked. */
+  readonly exec?: AuthFileQuery['exec'];
   readonly userAgent: string;
   /** Told about each `retry`. */
   readonly report: Report;

@@ -1,4 +1,4 @@
-import type { Credentials } from '../../config/auth-file.ts';
+import { isIdentityToken, type Credentials, type UserPassword } from '../../config/auth-file.ts';
 import { AtomicError } from '../../errors.ts';
 import { isRecord, parseJson } from '../../image/json.ts';
 import type { Challenge } from './challenge.ts';
@@ -70,7 +70,43 @@ export function tokenUrl({ realm, service, scopes }: TokenRequest): URL {
   return url;
 }
 
-export function basicAuthorization({ username, password }: Credentials): string {
+/** How a token server is asked. */
+export interface TokenCall {
+  readonly method: 'GET' | 'POST';
+  readonly url: URL;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array;
+}
+
+/**
+ * Asks a token server: user and password go into Authorization, an identity token is posted as OAuth2's refresh token.
+ * @see distribution "Token Authentication Specification" and "OAuth2 Token Authentication"
+ */
+export function createTokenCall(request: TokenRequest, credentials: Credentials | undefined): TokenCall {
+  if (credentials === undefined) return { method: 'GET', url: tokenUrl(request), headers: {} };
+  if (isIdentityToken(credentials)) return refreshCall(request, credentials.identityToken);
+  const authorization = basicAuthorization(credentials);
+  return { method: 'GET', url: tokenUrl(request), headers: { authorization } };
+}
+
+function refreshCall({ realm, service, scopes }: TokenRequest, refreshToken: string): TokenCall {
+  const form = new URLSearchParams({
+    grant_type: 'refresh_token',
+    refresh_token: refreshToken,
+    client_id: 'atomic-ts',
+    ...(service === undefined ? {} : { service }),
+    ...(scopes.length === 0 ? {} : { scope: scopes.join(' ') }),
+  });
+  return {
+    method: 'POST',
+    url: realm,
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    body: Buffer.from(form.toString(), 'utf8'),
+  };
+}
+
+export function basicAuthorization({ username, password }: UserPassword): string {
   return `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`;
 }
 

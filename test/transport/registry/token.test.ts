@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { parseChallenges } from '../../../src/transport/registry/challenge.ts';
-import { readToken, readTokenChallenge, tokenUrl } from '../../../src/transport/registry/token.ts';
+import {
+  createTokenCall,
+  readToken,
+  readTokenChallenge,
+  tokenUrl,
+  type TokenRequest,
+} from '../../../src/transport/registry/token.ts';
+
+const USER = { username: 'u', password: 'p' };
 
 function urlFor(header: string, scope: string): string {
   const [challenge] = parseChallenges(header);
@@ -23,6 +31,12 @@ it('asks for what we need, and besides for what the challenge names of another r
 });
 
 describe('a token server', () => {
+  const request: TokenRequest = {
+    realm: new URL('https://auth.example/t'),
+    service: 's',
+    scopes: ['repository:a:pull', 'repository:b:pull'],
+  };
+
   const read = (realm: string, registry: string): string => {
     const [challenge] = parseChallenges(`Bearer realm="${realm}"`);
     if (challenge === undefined) throw new Error('no challenge');
@@ -52,6 +66,31 @@ describe('a token server', () => {
       expect(() => read(`https://${host}/t`, 'https://r.example/')).toThrow(/only this machine can reach/);
     expect(read('https://localhost:5001/t', 'https://127.0.0.1:5000/')).toBe('https://localhost:5001/t');
     expect(read('https://10.0.0.1/t', 'https://r.example/')).toBe('https://10.0.0.1/t');
+  });
+
+  it('is sent user and password in a header, or nothing', () => {
+    const basic = `Basic ${Buffer.from('u:p').toString('base64')}`;
+    expect(createTokenCall(request, USER)).toMatchObject({
+      method: 'GET',
+      headers: { authorization: basic },
+    });
+    expect(createTokenCall(request, undefined)).toMatchObject({ method: 'GET', headers: {} });
+  });
+
+  it('is posted an identity token as a refresh token', () => {
+    const { method, url, headers, body } = createTokenCall(request, { identityToken: 'a+b&c' });
+    expect([method, url.href, headers]).toEqual([
+      'POST',
+      'https://auth.example/t',
+      { 'content-type': 'application/x-www-form-urlencoded' },
+    ]);
+    expect(Object.fromEntries(new URLSearchParams(Buffer.from(body ?? []).toString()))).toEqual({
+      grant_type: 'refresh_token',
+      refresh_token: 'a+b&c',
+      client_id: 'atomic-ts',
+      service: 's',
+      scope: 'repository:a:pull repository:b:pull',
+    });
   });
 });
 
