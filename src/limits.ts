@@ -102,6 +102,8 @@ export const OWN_JSON_BYTES = 16 * MiB;
 export const CHILD_OUTPUT_BYTES = 8 * MiB;
 /** A configuration file of the host (atomic.conf, auth.json). */
 export const CONFIG_FILE_BYTES = 1 * MiB;
+/** A password that is piped in; some are tokens with a signature. */
+export const PASSWORD_BYTES = 64 * KiB;
 /** What a credential helper may answer, and how long it may take: it may ask a person to unlock something. */
 export const CREDENTIAL_HELPER_BYTES = 64 * KiB;
 export const CREDENTIAL_HELPER_MS = 30_000;

@@ -27,6 +27,13 @@ export interface TransferApp {
   readonly findRepository: () => Promise<string>;
 }
 
+/** What logs in to registries: it changes files of the user, as any user. */
+export interface LoginApp extends TransferApp {
+  readonly files: Pick<HostFiles, 'exists' | 'freeBytes' | 'makeDirectory' | 'realpath' | 'writeFileAtomic'>;
+  /** How long another invocation's lock is waited for. */
+  readonly lockWaitMs: number;
+}
+
 /** What a use case works with; wired once, in cli/. */
 export interface App extends TransferApp {
   readonly files: HostFiles;

@@ -9,6 +9,7 @@ import { addContainerCommands } from './tree/container-commands.ts';
 import { addHostCommands } from './tree/host-commands.ts';
 import { addImageCommands } from './tree/image-commands.ts';
 import { readVerbose } from './tree/inspect-commands.ts';
+import { addLoginCommands } from './tree/login-commands.ts';
 import { addMountCommands } from './tree/mount-commands.ts';
 import { seconds } from './tree/options.ts';
 import { addRunCommands } from './tree/run-commands.ts';
@@ -92,6 +93,7 @@ export function buildProgram(
   addRunCommands(program, act);
   addImageCommands(program, act);
   addTransferCommands(program, act);
+  addLoginCommands(program, act);
   addMountCommands(program, act);
   addHostCommands(program, act);
   for (const command of allCommands(program)) tellUsage(command);

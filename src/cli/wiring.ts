@@ -2,7 +2,7 @@
 import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
-import type { App, TransferApp } from '../app/context.ts';
+import type { App, LoginApp, TransferApp } from '../app/context.ts';
 import { DEFAULT_CONF_PATH, readAtomicConf, type ReadFile } from '../config/atomic-conf.ts';
 import { AtomicError, isAtomicError } from '../errors.ts';
 import type { Report } from '../events.ts';
@@ -80,7 +80,7 @@ export async function createTransferApp({
   report,
   limits,
   command,
-}: TransferWiring): Promise<TransferApp> {
+}: TransferWiring): Promise<TransferApp & Pick<App, 'files'>> {
   const environment = process.env;
   const exec = createExec();
   const files = createFiles(exec);
@@ -97,6 +97,11 @@ export async function createTransferApp({
     userAgent: `atomic-ts/${version}`,
     findRepository: async () => (await resolvePaths({ environment, conf, files })).repository,
   };
+}
+
+/** The same for commands that change the user's auth file. */
+export async function createLoginApp(options: WiringOptions): Promise<LoginApp> {
+  return { ...(await createTransferApp(options)), lockWaitMs: options.lockWaitMs };
 }
 
 /** A default atomic.conf that is root's alone is none for others; one that was asked for by name has to be readable. */

@@ -17,17 +17,16 @@ export function parseAuthDocument(bytes: Uint8Array, what: string): AuthDocument
   try {
     fields = parseJson(bytes, what, 'config-invalid');
   } catch {
-    throw new AtomicError('config-invalid', `${what} is not valid JSON`);
+    throw invalid(`${what} is not valid JSON`);
   }
-  if (!isRecord(fields)) throw new AtomicError('config-invalid', `${what} is not a JSON object`);
+  if (!isRecord(fields)) throw invalid(`${what} is not a JSON object`);
   const record = (key: string): JsonRecord => {
     const value = fields[key] ?? {};
     if (isRecord(value)) return value;
-    throw new AtomicError('config-invalid', `${what} has ${key} that are not an object`);
+    throw invalid(`${what} has ${key} that are not an object`);
   };
   const credsStore = fields['credsStore'] ?? '';
-  if (typeof credsStore !== 'string')
-    throw new AtomicError('config-invalid', `${what} has a credsStore that is no text`);
+  if (typeof credsStore !== 'string') throw invalid(`${what} has a credsStore that is no text`);
   return {
     fields,
     auths: record('auths'),
@@ -111,7 +110,7 @@ function readEntry(entry: unknown, where: string): Credentials | undefined {
   const decoded = Buffer.from(auth, 'base64').toString('utf8');
   const colon = decoded.indexOf(':');
   if (colon < 1) {
-    throw new AtomicError('config-invalid', `${where} has an auth that is not base64 of USER:PASSWORD`);
+    throw invalid(`${where} has an auth that is not base64 of USER:PASSWORD`);
   }
   // Docker pads with NUL bytes.
   return { username: decoded.slice(0, colon), password: decoded.slice(colon + 1).replace(/\0+$/, '') };
@@ -119,4 +118,10 @@ function readEntry(entry: unknown, where: string): Credentials | undefined {
 
 function encode(username: string, password: string): string {
   return Buffer.from(`${username}:${password}`, 'utf8').toString('base64');
+}
+
+function invalid(sentence: string): AtomicError {
+  return new AtomicError('config-invalid', sentence, {
+    hint: 'What it may hold is in containers-auth.json(5); `atomic-ts login` writes it.',
+  });
 }

@@ -46,7 +46,11 @@ async function findInFiles(query: AuthFileQuery): Promise<Credentials | undefine
     const what = nameAuthFile(path);
     const bytes = await readConfigFile(path, what);
     if (bytes === undefined) {
-      if (path === query.authFile) throw new AtomicError('config-invalid', `${what} does not exist`);
+      if (path === query.authFile) {
+        throw new AtomicError('config-invalid', `${what} does not exist`, {
+          hint: 'Make it with `atomic-ts login --authfile`, or name another one.',
+        });
+      }
       continue;
     }
     const credentials = await findInDocument(parseAuthDocument(bytes, what), query, what);

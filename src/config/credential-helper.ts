@@ -100,9 +100,12 @@ async function runHelper(
       });
     }
     if (!isAtomicError(error, 'command-failed')) throw error;
-    // Neither as cause: what a program said when it was killed may be anything.
-    const late = /did not end within/.test(error.message) ? error.message : `${program} ${action} was ended`;
-    throw new AtomicError('config-invalid', late);
+    // Not kept as cause: what a program said when it was killed may be anything.
+    const isLate = error.message.includes('did not end within');
+    throw wentWrong(
+      name,
+      `${action} ${isLate ? `took over ${CREDENTIAL_HELPER_MS / 1000} seconds` : 'was ended'}`,
+    );
   }
 }
 
@@ -111,20 +114,20 @@ function helperFailed(name: string, action: string, domain: string, said: string
   const told = said.includes('{') ? '' : said;
   const line = escapeLine((told.trim().split('\n', 1)[0] ?? '').slice(0, SHOWN_CHARACTERS));
   const found = line === '' ? '' : ` ("${line}")`;
-  return new AtomicError(
-    'config-invalid',
-    `docker-credential-${name} ${action} failed for ${domain}${found}`,
-  );
+  return wentWrong(name, `${action} failed for ${domain}${found}`);
+}
+
+function wentWrong(name: string, found: string): AtomicError {
+  return new AtomicError('config-invalid', `docker-credential-${name} ${found}`, {
+    hint: `Try it by hand: echo HOST | docker-credential-${name} get`,
+  });
 }
 
 /** Its JSON is never quoted: it holds the secret. */
 function readAnswer(stdout: string, name: string, domain: string): Credentials | undefined {
   const { Username: username, Secret: secret } = parseAnswer(stdout);
   if (typeof username !== 'string' || typeof secret !== 'string') {
-    throw new AtomicError(
-      'config-invalid',
-      `docker-credential-${name} get answered for ${domain} what are no credentials`,
-    );
+    throw wentWrong(name, `get answered for ${domain} what are no credentials`);
   }
   if (username === TOKEN_USER) return { identityToken: secret };
   return username === '' ? undefined : { username, password: secret };

@@ -3,6 +3,9 @@ import { AtomicError, isAtomicError, messageOf, systemCodeOf } from '../errors.t
 import { CONFIG_FILE_BYTES } from '../limits.ts';
 import { readAll } from '../stream/read-all.ts';
 
+/** What to do about a file or folder that is there and cannot be read. */
+export const UNREADABLE_HINT = 'Check whose it is, and who may read it.';
+
 /**
  * Reads a configuration file of the host whole; undefined when there is none.
  * @param what subject of the error's sentence: "the credentials file /root/.docker/config.json".
@@ -15,6 +18,9 @@ export async function readConfigFile(path: string, what: string): Promise<Buffer
     const code = systemCodeOf(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     if (isAtomicError(error)) throw error;
-    throw new AtomicError('config-invalid', `${what} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new AtomicError('config-invalid', `${what} cannot be read: ${messageOf(error)}`, {
+      hint: UNREADABLE_HINT,
+      cause: error,
+    });
   }
 }

@@ -1,4 +1,4 @@
-import type { App, TransferApp } from '../../app/context.ts';
+import type { App, LoginApp, TransferApp } from '../../app/context.ts';
 import type { RegistryAccess } from '../../app/pull-image.ts';
 import { SETTLE_SECONDS } from '../../app/change.ts';
 import { parseHealthOption, type HealthOption } from '../../container/health-check.ts';
@@ -65,6 +65,18 @@ export async function openTransfer({
 }: CommandContext): Promise<TransferApp> {
   const { createTransferApp } = await import('../wiring.ts');
   return createTransferApp({ version, report: output.report, command, limits: readLimits(limits) });
+}
+
+/** Wires what logs in to registries and out: it works as any user, too. */
+export async function openLogin({
+  version,
+  output,
+  lockWaitMs,
+  command,
+  limits,
+}: CommandContext): Promise<LoginApp> {
+  const { createLoginApp } = await import('../wiring.ts');
+  return createLoginApp({ version, report: output.report, lockWaitMs, command, limits: readLimits(limits) });
 }
 
 function readLimits(options: readonly string[]): LimitValues {

@@ -40,7 +40,10 @@ export class Fields {
   }
 }
 
+/** What to do about a file where nothing better is known. */
+export const FILE_HINT = 'What it may hold is in containers-registries.conf(5).';
+
 /** The error for a file that has something in it that cannot be. */
-export function invalid(path: string, found: string, hint?: string): AtomicError {
-  return new AtomicError('config-invalid', `${path} has ${found}`, hint === undefined ? {} : { hint });
+export function invalid(path: string, found: string, hint = FILE_HINT): AtomicError {
+  return new AtomicError('config-invalid', `${path} has ${found}`, { hint });
 }

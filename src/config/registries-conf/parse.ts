@@ -1,7 +1,7 @@
 import { AtomicError, messageOf } from '../../errors.ts';
 import { isRecord, type JsonRecord } from '../../image/json.ts';
 import type { Alias, Mirror, PullFromMirror, RegistriesFile, RegistryTable, ShortNameMode } from './conf.ts';
-import { Fields, invalid } from './fields.ts';
+import { Fields, FILE_HINT, invalid } from './fields.ts';
 import { isQualified, readPlace, readSearchRegistry } from './places.ts';
 import { readVersion1 } from './version-1.ts';
 
@@ -41,7 +41,10 @@ async function parseToml(bytes: Uint8Array, path: string): Promise<JsonRecord> {
   } catch (error) {
     const line = error instanceof TomlError ? `, line ${error.line}` : '';
     const found = messageOf(error).split('\n', 1)[0] ?? '';
-    throw new AtomicError('config-invalid', `${path}${line} is not valid TOML: ${found}`, { cause: error });
+    throw new AtomicError('config-invalid', `${path}${line} is not valid TOML: ${found}`, {
+      hint: FILE_HINT,
+      cause: error,
+    });
   }
 }
 

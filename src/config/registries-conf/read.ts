@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { AtomicError, messageOf, systemCodeOf } from '../../errors.ts';
-import { readConfigFile } from '../read-file.ts';
+import { readConfigFile, UNREADABLE_HINT } from '../read-file.ts';
 import { userCacheFolder, userConfigFolder, variableOf, type Environment } from '../user-folders.ts';
 import { mergeFiles, type RegistriesConf, type RegistriesFile } from './conf.ts';
 import { parseRegistriesFile } from './parse.ts';
@@ -58,7 +58,7 @@ async function readMain(
     const file = await readFile(named, 'main');
     if (file !== undefined) return { file, isUsers: false };
     const message = `CONTAINERS_REGISTRIES_CONF names ${named}, and there is no such file`;
-    throw new AtomicError('config-invalid', message);
+    throw new AtomicError('config-invalid', message, { hint: 'Name one that there is, or unset it.' });
   }
   for (const folder of [...userFolders, ...[...systemFolders].reverse()]) {
     const file = await readFile(join(folder, 'registries.conf'), 'main');
@@ -81,7 +81,7 @@ async function listDropIns(folder: string): Promise<string[]> {
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes(systemCodeOf(error) ?? '')) return [];
     const sentence = `the registries configuration ${folder} cannot be read: ${messageOf(error)}`;
-    throw new AtomicError('config-invalid', sentence, { cause: error });
+    throw new AtomicError('config-invalid', sentence, { hint: UNREADABLE_HINT, cause: error });
   }
 }
 

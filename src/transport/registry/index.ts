@@ -6,5 +6,6 @@
  */
 export { createClient, createRegistryClient, type Call, type RegistryClient } from './client.ts';
 export { openRegistryDestination } from './destination.ts';
+export { checkCredentials } from './login.ts';
 export type { RegistryOptions, Timing } from './options.ts';
 export { openRegistrySource } from './source.ts';
