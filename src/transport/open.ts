@@ -30,7 +30,7 @@ export async function openSource(reference: ImageReference, options: OpenOptions
       return { source, imageName: nameByPath(reference.path, reference.tag) };
     }
     case 'oci-archive': {
-      const { openOciArchiveSource } = await import('./oci-archive.ts');
+      const { openOciArchiveSource } = await import('./oci-archive/source.ts');
       const source = await openOciArchiveSource(reference.path, reference.tag);
       return { source, imageName: nameByPath(reference.path, reference.tag) };
     }

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { parseManifest } from '../../src/image/manifest.ts';
 import { openDirDestination, openDirSource } from '../../src/transport/dir.ts';
 import { openDockerArchiveSource } from '../../src/transport/docker-archive/source.ts';
-import { openOciArchiveSource } from '../../src/transport/oci-archive.ts';
+import { openOciArchiveSource } from '../../src/transport/oci-archive/source.ts';
 import { openOciLayoutDestination } from '../../src/transport/oci-layout/destination.ts';
 import { openOciLayoutSource } from '../../src/transport/oci-layout/source.ts';
 import type { ImageDestination, ImageSource } from '../../src/transport/transport.ts';

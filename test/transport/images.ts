@@ -24,6 +24,15 @@ export function smallImage(text = 'hello\n', format: 'oci' | 'v2s2' = 'oci'): Bu
   });
 }
 
+/** What Docker's engine can take without any conversion: of schema 2, with plain layers. */
+export function plainImage(...texts: readonly string[]): BuiltImage {
+  return buildImage({
+    format: 'v2s2',
+    layers: texts.map((text) => ({ entries: [{ path: `${text}.txt`, content: text }], compression: 'none' })),
+    config: { Cmd: ['/bin/sh'], Labels: { texts: texts.join(' ') } },
+  });
+}
+
 /** The digests of the manifest and of each blob it points at, hashed from what the source gives. */
 export async function readImage(
   source: ImageSource,
@@ -66,8 +75,10 @@ export async function storeImage(
   image: BuiltImage,
   role: 'reference' | 'entry',
 ): Promise<void> {
-  for (const [digest, bytes] of image.blobs) {
-    const descriptor = { mediaType: '', digest, size: bytes.length };
+  const manifest = parseManifest({ bytes: image.manifest, mediaType: '' }, 'the built image');
+  if (manifest.kind === 'index') throw new Error('a built image is no index');
+  for (const descriptor of [...manifest.layers, manifest.config]) {
+    const bytes = image.blobs.get(descriptor.digest) ?? Buffer.alloc(0);
     if (!(await destination.hasBlob(descriptor)))
       await destination.putBlob(descriptor, Readable.from([bytes]));
   }

@@ -20,6 +20,7 @@ export interface ArchiveFile {
 
 /** A tar archive whose members are read where they stand: nothing is unpacked under a name that it chose. */
 export interface Archive {
+  /** As a person knows it. */
   readonly path: string;
   readonly members: ReadonlyMap<string, ArchiveMember>;
   /**
@@ -31,25 +32,27 @@ export interface Archive {
   read(file: ArchiveFile, cap: Cap): Promise<Buffer>;
   /** The first bytes of a member, fewer when it is shorter. */
   readStart(file: ArchiveFile, length: number): Promise<Buffer>;
-  stream(file: ArchiveFile): Readable;
+  /** @param from the byte of the member to start at */
+  stream(file: ArchiveFile, from?: number): Readable;
   close(): Promise<void>;
 }
 
 /**
  * Opens a tar, plain or compressed with gzip. A compressed one is first inflated into a private temp folder (mode 0700,
  * at most `archive-unpacked-size`), which `close` removes; its members are then found by offset all the same.
+ * @param shown what a person knows it by, when that is not its path
  * @throws AtomicError `image-not-found` when there is no such file, `archive-invalid`, `compression-unsupported`,
  *   `limit-exceeded`, `disk-full`
  */
-export async function openArchive(path: string): Promise<Archive> {
+export async function openArchive(path: string, shown = path): Promise<Archive> {
   const handle = await openRegularFile(path, 'follow');
   if (handle === undefined) throw new AtomicError('image-not-found', `There is no file ${path}`);
   try {
     const compression = await detectCompression(handle);
-    if (compression === 'gzip') return await openInflated(path, handle);
+    if (compression === 'gzip') return await openInflated(shown, handle);
     if (compression === 'none')
-      return createArchive(path, handle, await indexTar(handle, path), async () => {});
-    throw new AtomicError('compression-unsupported', `${path} is compressed with something else than gzip`, {
+      return createArchive(shown, handle, await indexTar(handle, shown), async () => {});
+    throw new AtomicError('compression-unsupported', `${shown} is compressed with something else than gzip`, {
       hint: 'Decompress it first.',
     });
   } catch (error) {
@@ -79,20 +82,11 @@ async function openInflated(path: string, compressed: FileHandle): Promise<Archi
 
 async function inflate(handle: FileHandle, path: string, target: string): Promise<void> {
   const { size } = await handle.stat();
-  const limit = limitOf('archive-unpacked-size');
-  let total = 0;
-  const count = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      total += chunk.length;
-      if (total > limit) done(tooLong(`${path}, decompressed,`, total, 'archive-unpacked-size'));
-      else done(null, chunk);
-    },
-  });
   try {
     await pipeline(
       streamRange(handle, 0, size, path),
       createGunzip({ chunkSize: READ_CHUNK_BYTES }),
-      count,
+      limitUnpackedSize(`${path}, decompressed,`),
       createWriteStream(target, { flags: 'wx', mode: 0o600 }),
     );
   } catch (error) {
@@ -102,6 +96,19 @@ async function inflate(handle: FileHandle, path: string, target: string): Promis
       cause: error,
     });
   }
+}
+
+/** Passes as many bytes as an archive may have. @throws AtomicError `limit-exceeded` at the first byte too many */
+export function limitUnpackedSize(what: string): Transform {
+  const limit = limitOf('archive-unpacked-size');
+  let total = 0;
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      total += chunk.length;
+      if (total > limit) done(tooLong(what, total, 'archive-unpacked-size'));
+      else done(null, chunk);
+    },
+  });
 }
 
 function createArchive(
@@ -125,7 +132,10 @@ function createArchive(
       return readRange(handle, file.offset, file.size, describe(file));
     },
     readStart: (file, length) => readRange(handle, file.offset, Math.min(length, file.size), describe(file)),
-    stream: (file) => streamRange(handle, file.offset, file.size, describe(file)),
+    stream(file, from = 0) {
+      const start = Math.min(from, file.size);
+      return streamRange(handle, file.offset + start, file.size - start, describe(file));
+    },
     async close() {
       await handle.close();
       await cleanUp();

@@ -83,7 +83,7 @@ function findImage(images: readonly ArchivedImage[], wanted: string): ChosenImag
 }
 
 /** Whether a name out of the archive is the wanted one; what is no valid name matches nothing. */
-function isNamed(name: string, complete: string): boolean {
+export function isNamed(name: string, complete: string): boolean {
   try {
     return completeName(name) === complete;
   } catch (error) {
@@ -92,7 +92,8 @@ function isNamed(name: string, complete: string): boolean {
   }
 }
 
-function completeName(name: string): string {
+/** A name as Docker completes it, by which names are compared. @throws AtomicError `reference-invalid` */
+export function completeName(name: string): string {
   const { domain, repository, tag } = parseRegistryImage(name);
   return `${domain}/${repository}:${tag ?? ''}`;
 }

@@ -3,21 +3,30 @@ import { join } from 'node:path';
 import { AtomicError } from '../../errors.ts';
 import type { Descriptor } from '../../image/descriptor.ts';
 import { parseManifest } from '../../image/manifest.ts';
+import { OCI_INDEX, OCI_MANIFEST } from '../../image/media-type.ts';
 import { formatReference } from '../../image/reference.ts';
 import { makeFolder } from '../../make-folder.ts';
 import { isFileOfSize, readSmallFile } from '../local-file.ts';
 import type { Claiming } from '../blob-claims.ts';
 import { createPartialFiles } from '../partial-files.ts';
-import type { ImageDestination } from '../transport.ts';
+import type { DestinationTraits, ImageDestination } from '../transport.ts';
 import { checkLayoutVersion, EMPTY_LAYOUT_INDEX, parseLayoutIndex, replaceEntry } from './layout-index.ts';
 import { blobName } from './layout-source.ts';
 
 const LAYOUT_FILE = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
 
+/** What the image specification has words for; skopeo looks for tags among OCI manifests only. */
+const OCI_TRAITS: DestinationTraits = {
+  manifestTypes: [OCI_MANIFEST, OCI_INDEX],
+  layers: 'compressed',
+  foreignLayers: true,
+  signatures: false,
+  parallel: true,
+};
+
 /**
  * Opens `oci:DIR[:TAG]` for writing; the folder is made, or is a layout already and keeps its other images.
  * index.json changes in `commit`, in one rename; two copies into one layout at the same time are not kept apart.
- * Manifests are stored as they came, Docker's included, so that digests stay; skopeo finds Docker's only without a tag.
  * @throws AtomicError `archive-invalid` when the folder holds something else, `disk-full`
  * @see image-spec image-layout.md; containers-transports(5)
  */
@@ -32,13 +41,7 @@ export async function openOciLayoutDestination(
   let reference: Descriptor | undefined;
   return {
     name: formatReference({ transport: 'oci', path, tag }),
-    traits: {
-      manifestTypes: undefined,
-      layers: 'kept',
-      foreignLayers: false,
-      signatures: false,
-      parallel: true,
-    },
+    traits: OCI_TRAITS,
     folder: path,
     claims: files.claims,
     hasBlob: ({ digest, size }) => isFileOfSize(join(path, blobName(digest)), size),

@@ -3,7 +3,7 @@ import { AtomicError } from '../../errors.ts';
 import { algorithmOf, hexOf, type Digest } from '../../image/digest.ts';
 import type { Cap } from '../../limits.ts';
 import type { ImageSource } from '../transport.ts';
-import { checkLayoutVersion, chooseEntry, parseLayoutIndex } from './layout-index.ts';
+import { checkLayoutVersion, chooseEntry, parseLayoutIndex, type LayoutIndex } from './layout-index.ts';
 
 /** The files of a layout, in a folder or in an archive. A name that is not there gives undefined. */
 export interface LayoutFiles {
@@ -11,7 +11,7 @@ export interface LayoutFiles {
   readonly path: string;
   /** @throws AtomicError `limit-exceeded` */
   read(name: string, cap: Cap): Promise<Buffer | undefined>;
-  stream(name: string): Promise<Readable | undefined>;
+  stream(name: string, from: number): Promise<Readable | undefined>;
   close(): Promise<void>;
 }
 
@@ -39,11 +39,10 @@ export async function createLayoutSource(
 }
 
 async function readLayout(files: LayoutFiles, tag: string | undefined, name: string): Promise<ImageSource> {
-  checkLayoutVersion(await readRequired(files, 'oci-layout'), `${files.path}, oci-layout`);
-  const index = parseLayoutIndex(await readRequired(files, 'index.json'), `${files.path}, index.json`);
-  const chosen = chooseEntry(index, tag, files.path);
+  const chosen = chooseEntry(await readLayoutIndex(files), tag, files.path);
   return {
     name,
+    seekable: true,
     async getManifest(digest = chosen.digest) {
       const bytes = await files.read(blobName(digest), 'manifest-size');
       if (bytes === undefined) {
@@ -51,8 +50,8 @@ async function readLayout(files: LayoutFiles, tag: string | undefined, name: str
       }
       return { bytes, mediaType: digest === chosen.digest ? chosen.mediaType : '' };
     },
-    async getBlob({ digest }) {
-      const stream = await files.stream(blobName(digest));
+    async getBlob({ digest }, from = 0) {
+      const stream = await files.stream(blobName(digest), from);
       if (stream === undefined)
         throw new AtomicError('archive-invalid', `${files.path} has no blob ${digest}`);
       return stream;
@@ -61,7 +60,14 @@ async function readLayout(files: LayoutFiles, tag: string | undefined, name: str
   };
 }
 
-async function readRequired(files: LayoutFiles, file: string): Promise<Buffer> {
+/** Reads index.json of what says that it is a layout. @throws AtomicError `archive-invalid`, `limit-exceeded` */
+export async function readLayoutIndex(files: LayoutFiles): Promise<LayoutIndex> {
+  checkLayoutVersion(await readLayoutFile(files, 'oci-layout'), `${files.path}, oci-layout`);
+  return parseLayoutIndex(await readLayoutFile(files, 'index.json'), `${files.path}, index.json`);
+}
+
+/** One of the two files that every layout has. @throws AtomicError `archive-invalid`, `limit-exceeded` */
+export async function readLayoutFile(files: LayoutFiles, file: 'oci-layout' | 'index.json'): Promise<Buffer> {
   const bytes = await files.read(file, 'manifest-size');
   if (bytes !== undefined) return bytes;
   throw new AtomicError('archive-invalid', `${files.path} is no OCI image layout: it has no ${file}`);

@@ -18,7 +18,7 @@ export async function openOciLayoutSource(path: string, tag?: string): Promise<I
     {
       path,
       read: (name, cap) => readSmallFile(join(path, name), cap),
-      stream: (name) => streamFile(join(path, name)),
+      stream: (name, from) => streamFile(join(path, name), from),
       close: async () => {},
     },
     tag,

@@ -1,11 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { hexOf } from '../../src/image/digest.ts';
-import { openOciArchiveSource } from '../../src/transport/oci-archive.ts';
-import { layoutFiles, writeOciArchive, writeTar } from '../fixtures/image-builder.ts';
-import { useTempFolder } from '../fixtures/temp-folder.ts';
-import { digestsOf, messageOfFailure, readImage, smallImage } from './images.ts';
+import { hexOf } from '../../../src/image/digest.ts';
+import { openOciArchiveSource } from '../../../src/transport/oci-archive/source.ts';
+import { layoutFiles, writeOciArchive, writeTar } from '../../fixtures/image-builder.ts';
+import { useTempFolder } from '../../fixtures/temp-folder.ts';
+import { digestsOf, messageOfFailure, readImage, smallImage } from '../images.ts';
 
 const folder = useTempFolder();
 const path = (): string => join(folder(), 'x.tar');
