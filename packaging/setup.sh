@@ -18,7 +18,8 @@ case " $ID ${ID_LIKE:-} " in
     family=debian
     run='ostree runc'
     demo='systemd systemd-container dbus docker-registry busybox-static crun ncat curl'
-    test='skopeo umoci strace zstd attr libcap2-bin apache2-utils openssl python3 rpm man-db'
+    # containerd comes with docker.io; it is named to know whether it was there before.
+    test='skopeo umoci strace zstd attr libcap2-bin apache2-utils openssl python3 rpm man-db docker.io containerd'
     bench='pigz podman'
     ;;
   *' fedora '* | *' rhel '*)
@@ -26,7 +27,7 @@ case " $ID ${ID_LIKE:-} " in
     run='ostree runc'
     # Fedora has no package of a registry; the demo and the tests look for `docker-registry` and `registry` themselves.
     demo='systemd systemd-container dbus-broker busybox crun nmap-ncat curl util-linux'
-    test='skopeo umoci strace zstd attr libcap httpd-tools openssl python3 rpm-build man-db'
+    test='skopeo umoci strace zstd attr libcap httpd-tools openssl python3 rpm-build man-db moby-engine'
     bench='pigz podman'
     ;;
   *) fail "this knows the packages of Debian and Fedora, and /etc/os-release says $ID; see its source for the list" ;;
@@ -69,6 +70,8 @@ forbid_services() {
 # Services that a package has enabled for the next boot of this machine, and that nobody asked for.
 disable_services() {
   case " $missing " in *' docker-registry '*) systemctl --quiet disable docker-registry.service ;; esac
+  case " $missing " in *' docker.io '*) systemctl --quiet disable docker.service docker.socket ;; esac
+  case " $missing " in *' containerd '*) systemctl --quiet disable containerd.service ;; esac
   case " $missing " in
     *' podman '*)
       systemctl --quiet disable podman.socket podman.service \

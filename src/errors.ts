@@ -21,6 +21,8 @@ export type ErrorCode =
   | 'rate-limited'
   | 'registry-error'
   | 'registry-unreachable'
+  | 'engine-error'
+  | 'engine-unreachable'
   | 'tls'
   | 'size-mismatch'
   | 'digest-mismatch'

@@ -90,6 +90,8 @@ export const ERROR_BODY_BYTES = 64 * KiB;
 /** One page of a list of tags, and how many pages are followed. */
 export const LIST_PAGE_BYTES = 4 * MiB;
 export const LIST_PAGES = 1000;
+/** An answer of the Docker engine that is not an image: its version, an image's details, how loading one went. */
+export const ENGINE_ANSWER_BYTES = 1 * MiB;
 /** Redirects followed for one request. */
 export const REDIRECTS = 5;
 /** A path inside a layer, as Linux has it (PATH_MAX). */

@@ -7,8 +7,14 @@ import type { RegistryOptions } from './registry/index.ts';
 import type { Claiming } from './blob-claims.ts';
 import type { ImageDestination, ImageSource } from './transport.ts';
 
-/** What a registry needs besides its reference; of the others, folders that are written take locks. */
-export type OpenOptions = Omit<RegistryOptions, 'plainHttp'> & { readonly locks?: Locks };
+/** What a registry or a Docker engine needs besides its reference; of the others, folders that are written take locks. */
+export interface OpenOptions extends Omit<RegistryOptions, 'plainHttp'> {
+  /** Where the Docker engine listens; before DOCKER_HOST. */
+  readonly daemonHost?: string;
+  /** More names for an image in an archive or engine of Docker: `NAME[:TAG]`. */
+  readonly additionalTags?: readonly string[];
+  readonly locks?: Locks;
+}
 
 export interface OpenedSource {
   readonly source: ImageSource;
@@ -46,14 +52,10 @@ export async function openSource(reference: ImageReference, options: OpenOptions
       const source = await openDockerArchiveSource(reference.path, reference.image);
       return { source, imageName: source.imageName ?? nameByPath(reference.path, undefined) };
     }
-    case 'docker-daemon':
-      throw new AtomicError(
-        'unsupported',
-        `Reading ${reference.image} from the Docker daemon is not supported yet`,
-        {
-          hint: 'Save it with `docker save -o FILE IMAGE` and use docker-archive:FILE.',
-        },
-      );
+    case 'docker-daemon': {
+      const { openDockerDaemonSource } = await import('./docker-daemon/source.ts');
+      return openDockerDaemonSource(reference.image, options);
+    }
     case 'ostree':
       throw new AtomicError('unsupported', `Reading ${reference.image} from ostree: is not supported yet`);
   }
@@ -77,13 +79,20 @@ export async function openDestination(
       const { openDirDestination } = await import('./dir.ts');
       return openDirDestination(reference.path, claimingOf(options));
     }
-    case 'oci-archive':
-    case 'docker-archive':
-    case 'docker-daemon':
+    case 'oci-archive': {
+      const { openOciArchiveDestination } = await import('./oci-archive/destination.ts');
+      return openOciArchiveDestination(reference.path, reference.tag);
+    }
+    case 'docker-archive': {
+      const { openDockerArchiveDestination } = await import('./docker-archive/destination.ts');
+      return openDockerArchiveDestination(reference.path, reference.image, options.additionalTags);
+    }
+    case 'docker-daemon': {
+      const { openDockerDaemonDestination } = await import('./docker-daemon/destination.ts');
+      return openDockerDaemonDestination(reference.image, options);
+    }
     case 'ostree':
-      throw new AtomicError('unsupported', `Writing to ${reference.transport}: is not supported yet`, {
-        hint: 'Destinations are docker://, oci: and dir:.',
-      });
+      throw new AtomicError('unsupported', `Writing ${reference.image} to ostree: is not supported yet`);
   }
 }
 

@@ -1,0 +1,73 @@
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { describeDiskFull, isAtomicError } from '../../errors.ts';
+import { hexOf } from '../../image/digest.ts';
+import { formatReference } from '../../image/reference.ts';
+import { limitUnpackedSize } from '../archive/open-archive.ts';
+import { openDockerArchiveSource } from '../docker-archive/source.ts';
+import type { ImageSource } from '../transport.ts';
+import { parseEngineImage } from './engine-image.ts';
+import { openEngine, type Engine, type EngineOptions } from './engine.ts';
+
+export interface DockerDaemonSource {
+  readonly source: ImageSource;
+  /** As it was typed; of an image by its id the start of that, as Docker shows it. */
+  readonly imageName: string;
+}
+
+/**
+ * Opens `docker-daemon:NAME[:TAG]` or an image by its id for reading. The engine packs it as `docker save` does; that is
+ * kept in a file without a name below $TMPDIR (/var/tmp when not set; at most `archive-unpacked-size`) until `close`.
+ * @throws AtomicError `image-not-found`, `engine-unreachable`, `engine-error`, `denied`, `reference-invalid`,
+ *   `limit-exceeded`, `disk-full`, `interrupted`; as `docker-archive:` for what the engine sends
+ * @see Docker Engine API, "Export an image"
+ */
+export async function openDockerDaemonSource(
+  image: string,
+  options: EngineOptions,
+): Promise<DockerDaemonSource> {
+  const { asked, id } = parseEngineImage(image);
+  const name = formatReference({ transport: 'docker-daemon', image });
+  const engine = await openEngine(options);
+  const folder = await mkdtemp(join(options.environment['TMPDIR'] || '/var/tmp', 'atomic-ts-docker-'));
+  try {
+    const archive = join(folder, 'image.tar');
+    options.report({ event: 'notice', text: `The Docker engine packs ${asked}` });
+    await spool(engine, asked, archive);
+    const source = await openDockerArchiveSource(
+      archive,
+      undefined,
+      `What the Docker engine gave for ${asked}`,
+    );
+    return {
+      source: { ...source, name },
+      imageName: id === undefined ? image : (source.imageName ?? hexOf(id).slice(0, 12)),
+    };
+  } finally {
+    await engine.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function spool(engine: Engine, asked: string, file: string): Promise<void> {
+  const doing = `give out the image ${asked}`;
+  const bytes = await engine.open({
+    method: 'GET',
+    path: `/images/${asked}/get`,
+    slow: true,
+    doing,
+    image: asked,
+  });
+  try {
+    await pipeline(
+      bytes,
+      limitUnpackedSize(`What the Docker engine gave for ${asked}`),
+      createWriteStream(file, { flags: 'wx', mode: 0o600 }),
+    );
+  } catch (error) {
+    const known = describeDiskFull(error, file);
+    throw isAtomicError(known) ? known : engine.explain(error, doing);
+  }
+}
