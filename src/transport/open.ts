@@ -61,11 +61,12 @@ export async function openSource(reference: ImageReference, options: OpenOptions
   }
 }
 
-/** @throws AtomicError of the transport; `unsupported` for one that cannot be written */
+/** @throws AtomicError of the transport; `unsupported` for one that cannot be written; `usage` */
 export async function openDestination(
   reference: ImageReference,
   options: OpenOptions,
 ): Promise<ImageDestination> {
+  requireRoomForTags(reference, options);
   switch (reference.transport) {
     case 'docker': {
       const { openRegistryDestination } = await import('./registry/index.ts');
@@ -94,6 +95,14 @@ export async function openDestination(
     case 'ostree':
       throw new AtomicError('unsupported', `Writing ${reference.image} to ostree: is not supported yet`);
   }
+}
+
+/** Elsewhere an image has one name, and more of them would be lost without a word. */
+function requireRoomForTags({ transport }: ImageReference, { additionalTags = [] }: OpenOptions): void {
+  if (additionalTags.length === 0 || transport === 'docker-archive' || transport === 'docker-daemon') return;
+  throw new AtomicError('usage', `An image in ${transport}: cannot have additional tags`, {
+    hint: 'docker-archive: and docker-daemon: can hold an image under several names.',
+  });
 }
 
 function claimingOf({ locks, report }: OpenOptions): Claiming | undefined {

@@ -6,7 +6,9 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { parseManifest } from '../../src/image/manifest.ts';
 import { openDirDestination, openDirSource } from '../../src/transport/dir.ts';
+import { openDockerArchiveDestination } from '../../src/transport/docker-archive/destination.ts';
 import { openDockerArchiveSource } from '../../src/transport/docker-archive/source.ts';
+import { openOciArchiveDestination } from '../../src/transport/oci-archive/destination.ts';
 import { openOciArchiveSource } from '../../src/transport/oci-archive/source.ts';
 import { openOciLayoutDestination } from '../../src/transport/oci-layout/destination.ts';
 import { openOciLayoutSource } from '../../src/transport/oci-layout/source.ts';
@@ -15,12 +17,13 @@ import {
   buildImage,
   buildIndex,
   sha256,
+  writeDirTransport,
   writeOciLayout,
   type BuiltImage,
   type BuiltIndex,
 } from '../fixtures/image-builder.ts';
 import { useTempFolder } from '../fixtures/temp-folder.ts';
-import { digestsOf, readImage, storeImage } from '../transport/images.ts';
+import { digestsOf, plainImage, readImage, storeImage } from '../transport/images.ts';
 
 type Format = 'oci' | 'v2s2';
 
@@ -134,7 +137,9 @@ describe('what skopeo writes is read:', () => {
 describe.each<[string, (path: string) => Promise<ImageDestination>, string, Format[]]>([
   ['oci:', (path) => openOciLayoutDestination(path), '', ['oci', 'v2s2']],
   ['oci: with a tag', (path) => openOciLayoutDestination(path, 'v1'), ':v1', ['oci']],
-  ['dir:', openDirDestination, '', ['oci', 'v2s2']],
+  ['dir:', (path) => openDirDestination(path), '', ['oci', 'v2s2']],
+  ['oci-archive:', (path) => openOciArchiveDestination(path), '', ['oci', 'v2s2']],
+  ['oci-archive: with a tag', (path) => openOciArchiveDestination(path, 'v1'), ':v1', ['oci']],
 ])('what we write to %s is read by skopeo', (_, open, suffix, formats) => {
   const nameOf = (transport: string): string => `${transport}:${folder()}/ours${suffix}`;
 
@@ -191,5 +196,64 @@ test('a layout that skopeo and we write in turn keeps both images', async () => 
   ] as const) {
     expect(await openedAndClosed(openOciLayoutSource(layout, tag), readImage)).toEqual(digestsOf(built));
     expect(sha256(skopeoRaw(`oci:${layout}:${tag}`))).toBe(built.digest);
+  }
+});
+
+describe('docker-archive:', () => {
+  const file = (): string => join(folder(), 'saved.tar');
+  const blobs = (built: BuiltImage): string[] => [built.configDigest, ...built.diffIds];
+
+  async function save(built: BuiltImage, name: string, ...additional: string[]): Promise<void> {
+    const destination = await openDockerArchiveDestination(file(), name, additional);
+    await storeImage(destination, built, 'reference');
+    await destination.commit();
+    await destination.close();
+  }
+
+  /** Config and layers of what skopeo unpacks, which compresses nothing on its way to a folder. */
+  async function readBySkopeo(name: string): Promise<string[]> {
+    const target = join(folder(), name.replace(/\W/g, '-'));
+    skopeoCopy(`docker-archive:${file()}:${name}`, `dir:${target}`);
+    return (await openedAndClosed(openDirSource(target), readImage)).blobs;
+  }
+
+  test('skopeo reads what we write, several images in one file', async () => {
+    const [one, two] = [plainImage('base', 'one'), plainImage('base', 'two', 'base')];
+    await save(one, 'example.org/one:1', 'second:2');
+    await save(two, 'two');
+    for (const name of ['example.org/one:1', 'second:2'])
+      expect(await readBySkopeo(name)).toEqual(blobs(one));
+    expect(await readBySkopeo('two:latest')).toEqual(blobs(two));
+    const tags = JSON.parse(
+      execFileSync('skopeo', ['list-tags', `docker-archive:${file()}`], { encoding: 'utf8' }),
+    ) as { Tags: string[] };
+    expect(tags.Tags).toEqual(['example.org/one:1', 'second:2', 'two:latest']);
+  });
+
+  test('an image is added to what skopeo wrote, whose own stays', async () => {
+    const [theirs, ours] = [plainImage('base', 'theirs'), plainImage('base', 'ours')];
+    writeDirTransport(join(folder(), 'start'), theirs);
+    skopeoCopy(`dir:${folder()}/start`, `docker-archive:${file()}:theirs:1`);
+    await save(ours, 'ours:1');
+    expect(await readBySkopeo('theirs:1')).toEqual(blobs(theirs));
+    expect(await readBySkopeo('ours:1')).toEqual(blobs(ours));
+  });
+});
+
+test('an oci-archive that skopeo wrote keeps its image when another is added', async () => {
+  const [theirs, ours] = [image('oci', 'amd64'), image('oci', 'arm64')];
+  const file = join(folder(), 'shared.tar');
+  writeOciLayout(join(folder(), 'start'), [{ image: theirs, tag: 'x' }]);
+  skopeoCopy(`oci:${folder()}/start:x`, `oci-archive:${file}:theirs`);
+  const destination = await openOciArchiveDestination(file, 'ours');
+  await storeImage(destination, ours, 'reference');
+  await destination.commit();
+  await destination.close();
+  for (const [tag, built] of [
+    ['ours', ours],
+    ['theirs', theirs],
+  ] as const) {
+    expect(sha256(skopeoRaw(`oci-archive:${file}:${tag}`))).toBe(built.digest);
+    expect(await openedAndClosed(openOciArchiveSource(file, tag), readImage)).toEqual(digestsOf(built));
   }
 });
