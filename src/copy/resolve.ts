@@ -5,7 +5,7 @@ import type { Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
 import type { ImageIndex, ImageManifest, RawManifest } from '../image/manifest.ts';
 import { isLayerMediaType } from '../image/media-type.ts';
-import { choosePlatform, formatPlatform, type Platform } from '../image/platform.ts';
+import { choosePlatform, formatPlatform, platformsOf, type Platform } from '../image/platform.ts';
 import { limitExceeded, limitOf, type Cap } from '../limits.ts';
 import { readAll } from '../stream/read-all.ts';
 import { VerifyStream } from '../stream/verify.ts';
@@ -57,18 +57,16 @@ export async function chooseInstance(
     if (depth === depths)
       throw limitExceeded('index-depth', `${source.name} nests more than ${depths} indexes`);
     const entry = choosePlatform(content.manifests, platform);
-    if (entry === undefined) throw noSuchPlatform(source.name, platform, content.manifests);
+    if (entry === undefined) throw noSuchPlatform(source.name, platform, platformsOf(content.manifests));
     document = await readDocument(source, entry.digest);
   }
 }
 
-function noSuchPlatform(name: string, wanted: Platform, entries: readonly Descriptor[]): AtomicError {
-  const there = entries
-    .map(({ platform }) => (platform === undefined ? '' : formatPlatform(platform)))
-    .filter(Boolean);
+function noSuchPlatform(name: string, wanted: Platform, there: readonly Platform[]): AtomicError {
+  const names = there.map(formatPlatform).join(', ');
   return new AtomicError(
     'platform-missing',
-    `${name} has no image for ${formatPlatform(wanted)}; it has ${there.length === 0 ? 'none that names a platform' : there.join(', ')}`,
+    `${name} has no image for ${formatPlatform(wanted)}; it has ${names === '' ? 'none that names a platform' : names}`,
     { hint: 'Build or push the image for this platform, or name one of its manifests by digest.' },
   );
 }
@@ -95,7 +93,7 @@ export async function readImage(
   }
   const { os, architecture } = config;
   if (architecture !== '' && (architecture !== platform.architecture || os !== platform.os)) {
-    throw noSuchPlatform(source.name, platform, [{ ...manifest.config, platform: { os, architecture } }]);
+    throw noSuchPlatform(source.name, platform, [{ os, architecture }]);
   }
   return { ...resolved, configBytes, config };
 }

@@ -1,6 +1,6 @@
 import { AtomicError } from '../errors.ts';
 import { parseDigest, type Digest } from './digest.ts';
-import { isRecord, optionalStringMap, type JsonRecord } from './json.ts';
+import { isRecord, optionalStringMap, refuseOtherSpellings, type JsonRecord } from './json.ts';
 import { parsePlatform, type Platform } from './platform.ts';
 
 /** Points at content by type, digest and size (bytes): image-spec descriptor.md. */
@@ -13,6 +13,8 @@ export interface Descriptor {
   readonly urls?: readonly string[];
 }
 
+const FIELDS = ['mediaType', 'digest', 'size', 'platform', 'annotations', 'urls'];
+
 /** The size of a layer that its manifest does not tell (schema 1's): only `getBlob` is ever given it. */
 export const UNKNOWN_SIZE = -1;
 
@@ -23,6 +25,7 @@ export const UNKNOWN_SIZE = -1;
  */
 export function parseDescriptor(value: unknown, where: string): Descriptor {
   if (!isRecord(value)) throw new AtomicError('manifest-invalid', `${where} is not a descriptor object`);
+  refuseOtherSpellings(value, FIELDS, where);
   const size = value['size'];
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
     throw new AtomicError('manifest-invalid', `${where} has no valid size`);

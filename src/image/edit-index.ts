@@ -5,6 +5,7 @@ import { isRecord, parseJson, writeJson, type JsonRecord } from './json.ts';
 import { parseManifest, type RawManifest } from './manifest.ts';
 import * as types from './media-type.ts';
 import type { ManifestFormat } from './media-type.ts';
+import { ZSTD_VARIANT } from './platform.ts';
 
 export interface IndexEdit {
   /** Its own when not given. */
@@ -13,8 +14,6 @@ export interface IndexEdit {
   readonly replaced?: ReadonlyMap<Digest, Descriptor>;
 }
 
-/** What an entry says when its manifest is for one that a platform with zstd is to prefer. */
-const ZSTD_VARIANT = 'io.github.containers.compression.zstd';
 /** BuildKit's: the digest of the entry that an attestation is about. */
 const ATTESTED = 'vnd.docker.reference.digest';
 /** BuildKit's way to say that an entry is for no platform; a manifest list has to name one. */

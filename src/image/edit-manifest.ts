@@ -50,7 +50,7 @@ export function editManifest(raw: RawManifest, edit: ManifestEdit, what: string)
   if (!changed) return { bytes: raw.bytes, mediaType: manifest.mediaType };
 
   const document = parseJson(raw.bytes, what) as JsonRecord;
-  const written = document['layers'] as readonly JsonRecord[];
+  const written = (document['layers'] ?? []) as readonly JsonRecord[];
   const place = { format, converts };
   const edited = {
     schemaVersion: 2,
@@ -163,8 +163,7 @@ function writeDescriptor(written: JsonRecord, from: Descriptor, to: Descriptor, 
 
 function withoutOldContents(annotations: unknown): unknown {
   if (!isRecord(annotations)) return annotations;
-  const kept = Object.entries(annotations).filter(
-    ([key]) => !OF_COMPRESSED_BYTES.some((prefix) => key.startsWith(prefix)),
-  );
-  return kept.length === 0 ? undefined : Object.fromEntries(kept);
+  const entries = Object.entries(annotations);
+  const kept = entries.filter(([key]) => !OF_COMPRESSED_BYTES.some((prefix) => key.startsWith(prefix)));
+  return kept.length === 0 && entries.length > 0 ? undefined : Object.fromEntries(kept);
 }

@@ -24,6 +24,28 @@ export function parseJson(
   }
 }
 
+/**
+ * Refuses a key that only differs in its case from one that we read: Go's encoding/json takes the one for the other, so
+ * that other tools would see another image under the same digest.
+ * @throws AtomicError `manifest-invalid`
+ */
+export function refuseOtherSpellings(record: JsonRecord, keys: readonly string[], where: string): void {
+  const folded = new Map(keys.map((key) => [fold(key), key]));
+  for (const key of Object.keys(record)) {
+    const known = folded.get(fold(key));
+    if (known === undefined || known === key) continue;
+    throw new AtomicError(
+      'manifest-invalid',
+      `${where} has a field ${JSON.stringify(key)} beside "${known}"`,
+    );
+  }
+}
+
+/** As Go folds: the long s and the Kelvin sign are letters of ours as well. */
+function fold(key: string): string {
+  return key.toUpperCase().toLowerCase();
+}
+
 /** An object whose values are all strings; undefined and null give undefined. */
 export function optionalStringMap(
   value: unknown,
@@ -34,7 +56,10 @@ export function optionalStringMap(
   if (!isRecord(value)) throw new AtomicError(code, `${where} is not an object of strings`);
   for (const [key, item] of Object.entries(value)) {
     if (typeof item !== 'string')
-      throw new AtomicError(code, `${where} has a value for ${JSON.stringify(key)} that is not a string`);
+      throw new AtomicError(
+        code,
+        `${where} has a value for ${JSON.stringify(key.slice(0, 200))} that is not a string`,
+      );
   }
   return value as Record<string, string>;
 }

@@ -2,7 +2,7 @@ import { AtomicError } from '../errors.ts';
 import { limitExceeded, limitOf } from '../limits.ts';
 import { parseDescriptor, type Descriptor } from './descriptor.ts';
 import type { Digest } from './digest.ts';
-import { isRecord, optionalStringMap, parseJson, type JsonRecord } from './json.ts';
+import { isRecord, optionalStringMap, parseJson, refuseOtherSpellings, type JsonRecord } from './json.ts';
 import * as types from './media-type.ts';
 
 /** A manifest as its source gave it; its digest is that of exactly these bytes. */
@@ -32,16 +32,19 @@ export interface ImageIndex {
   readonly manifests: readonly Descriptor[];
 }
 
+const FIELDS = ['schemaVersion', 'mediaType', 'config', 'layers', 'manifests', 'annotations', 'fsLayers'];
+
 /**
  * Reads a manifest or an index. The document's own fields decide what it is; a document that could be read as both
- * is refused, so that no two tools see different images under one digest.
+ * is refused, so that no two tools see different images under one digest. Config and layers may be of any type: an artifact's are.
  * @param what subject of the error's sentence: "the manifest of docker.io/x".
- * @throws AtomicError `manifest-invalid`, `unsupported` (schema 1, artifacts), `limit-exceeded`
+ * @throws AtomicError `manifest-invalid`, `unsupported` (schema 1, what is neither), `limit-exceeded`
  * @see image-spec manifest.md, image-index.md; distribution "Image Manifest V 2, Schema 2"
  */
 export function parseManifest(raw: RawManifest, what: string): ImageManifest | ImageIndex {
   const document = parseJson(raw.bytes, what);
   if (!isRecord(document)) throw new AtomicError('manifest-invalid', `${what} is not a JSON object`);
+  refuseOtherSpellings(document, FIELDS, what);
   if (document['schemaVersion'] === 1) {
     throw new AtomicError('unsupported', `${what} has the old schema 1 format`, {
       hint: 'Push the image again with a current tool; schema 1 was given up in 2017.',
@@ -67,7 +70,10 @@ function mediaTypeOf(document: JsonRecord, told: string, what: string): string {
   const mediaType =
     own !== '' ? own : known.has(told) ? told : looksLikeIndex ? types.OCI_INDEX : types.OCI_MANIFEST;
   if (!known.has(mediaType)) {
-    throw new AtomicError('unsupported', `${what} has the media type ${mediaType}, which is no image`);
+    throw new AtomicError(
+      'unsupported',
+      `${what} has the media type ${JSON.stringify(mediaType.slice(0, 200))}, which is no image`,
+    );
   }
   if (types.isIndexMediaType(mediaType) !== looksLikeIndex) {
     throw new AtomicError('manifest-invalid', `${what} says ${mediaType} but does not have its fields`);
@@ -76,7 +82,8 @@ function mediaTypeOf(document: JsonRecord, told: string, what: string): string {
 }
 
 function readManifest(document: JsonRecord, mediaType: string, what: string): ImageManifest {
-  const layers = document['layers'];
+  // Go writes an empty list that nobody made as null.
+  const layers = document['layers'] === null ? [] : document['layers'];
   if (!Array.isArray(layers)) throw new AtomicError('manifest-invalid', `${what} has no list of layers`);
   const { length } = layers;
   if (length > limitOf('layers')) {

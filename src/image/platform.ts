@@ -1,5 +1,6 @@
 import type { Descriptor } from './descriptor.ts';
 import { isRecord } from './json.ts';
+import { formatOf } from './media-type.ts';
 
 /** What a manifest was built for, in GOOS/GOARCH spelling: image-spec image-index.md. */
 export interface Platform {
@@ -22,27 +23,50 @@ export function formatPlatform(platform: Platform): string {
 
 /** Variants that a host can run, best first: an arm v7 runs v6 and v5 images; arm64's v8 is its default. */
 function acceptableVariants(platform: Platform): (string | undefined)[] {
-  if (platform.architecture === 'arm') {
-    const level = Number(platform.variant?.slice(1) ?? 7);
-    const variants: (string | undefined)[] = [];
-    for (let v = level; v >= 5; v--) variants.push(`v${v}`);
-    return [...variants, undefined];
+  const { architecture, variant } = platform;
+  if (architecture === 'arm') {
+    const below = ARM_VARIANTS.indexOf(variant ?? 'v7');
+    return below === -1 ? [variant, undefined] : [...ARM_VARIANTS.slice(below), undefined];
   }
-  if (platform.architecture === 'arm64') return [platform.variant ?? 'v8', 'v8', undefined];
-  return platform.variant === undefined ? [undefined] : [platform.variant, undefined];
+  if (architecture === 'arm64') return [variant ?? 'v8', 'v8', undefined];
+  return variant === undefined ? [undefined] : [variant, undefined];
 }
 
+const ARM_VARIANTS = ['v8', 'v7', 'v6', 'v5'];
+
+/** What an entry says that is the same image as another one, with layers that older tools cannot read. */
+export const ZSTD_VARIANT = 'io.github.containers.compression.zstd';
+/** What BuildKit's entries say that are about an image: attestations. */
+const REFERENCE_TYPE = 'vnd.docker.reference.type';
+
 /**
- * The entry of an index that fits the wanted platform best; undefined when none does.
- * Among equals the first one wins, as the specification asks.
+ * The entry of an index that fits the wanted platform best; undefined when none does. Among equals the first one wins,
+ * as the specification asks, and gzip wins over zstd, as with containers/image. `os.version` and `os.features` are not
+ * looked at: Linux has neither. Entries that are no image, or for no platform, are never chosen.
  */
 export function choosePlatform(manifests: readonly Descriptor[], wanted: Platform): Descriptor | undefined {
   const fitting = manifests.filter(
-    ({ platform }) => platform?.os === wanted.os && platform.architecture === wanted.architecture,
+    (entry) =>
+      isImageEntry(entry) &&
+      entry.platform?.os === wanted.os &&
+      entry.platform.architecture === wanted.architecture,
   );
   for (const variant of acceptableVariants(wanted)) {
-    const match = fitting.find(({ platform }) => platform?.variant === variant);
+    const matches = fitting.filter(({ platform }) => platform?.variant === variant);
+    const match = matches.find(({ annotations }) => annotations?.[ZSTD_VARIANT] !== 'true') ?? matches[0];
     if (match !== undefined) return match;
   }
   return undefined;
+}
+
+/** Those that an index has images for. */
+export function platformsOf(manifests: readonly Descriptor[]): Platform[] {
+  return manifests.filter(isImageEntry).flatMap(({ platform }) => platform ?? []);
+}
+
+/** Whether an entry of an index can be an image for some platform. */
+function isImageEntry({ mediaType, platform, annotations }: Descriptor): boolean {
+  if (platform === undefined || platform.os === '' || platform.os === 'unknown') return false;
+  if (annotations?.[REFERENCE_TYPE] !== undefined) return false;
+  return mediaType === '' || formatOf(mediaType) !== undefined;
 }

@@ -6,7 +6,7 @@
 import { AtomicError } from '../errors.ts';
 import { limitExceeded, limitOf } from '../limits.ts';
 import { parseDigest, type Digest } from './digest.ts';
-import { isRecord, parseJson, writeJson, type JsonRecord } from './json.ts';
+import { isRecord, parseJson, refuseOtherSpellings, writeJson, type JsonRecord } from './json.ts';
 
 /** One step of a build. */
 export interface Schema1Layer {
@@ -76,6 +76,8 @@ function readSignature(signature: unknown, what: string): Signed {
   return { length, tail };
 }
 
+const FIELDS = ['schemaVersion', 'architecture', 'fsLayers', 'history', 'signatures'];
+
 /**
  * Reads a schema 1 manifest: only what was signed of a signed one, whatever else stands around it.
  * @param what subject of the error's sentence: "the manifest of docker.io/x".
@@ -89,6 +91,7 @@ export function parseSchema1(bytes: Uint8Array, what: string): Schema1Manifest {
       `${what} is not signed as the schema 1 manifest that it looks like`,
     );
   }
+  refuseOtherSpellings(document, FIELDS, what);
   if (['config', 'layers', 'manifests'].some((key) => key in document)) {
     throw new AtomicError('manifest-invalid', `${what} is of schema 1 and of schema 2 at once`);
   }
