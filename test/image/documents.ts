@@ -23,7 +23,7 @@ const optional = <T>(name: string, value: fc.Arbitrary<T>): fc.Arbitrary<object>
 const merged = (...parts: fc.Arbitrary<object>[]): fc.Arbitrary<Record<string, unknown>> =>
   fc.tuple(...parts).map((all) => {
     const entries = all.flatMap((part) => Object.entries(part));
-    return Object.fromEntries(entries) as Record<string, unknown>;
+    return Object.fromEntries(entries);
   });
 
 const base = (mediaType: fc.Arbitrary<string>): fc.Arbitrary<Record<string, unknown>> =>
