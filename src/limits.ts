@@ -67,6 +67,7 @@ export const LIMITS = {
   'archive-members': count(16_384, 1_000_000, 'members of an oci-archive or docker-archive'),
   'archive-unpacked-size': bytes(256 * GiB, 16 * TiB, 'such an archive after decompression'),
   tags: count(200_000, 10_000_000, 'tags of one repository that are listed'),
+  'partial-size': bytes(4 * GiB, 16 * TiB, 'unfinished layers that are kept for the next pull, in all'),
   'free-space': {
     unit: 'switch',
     default: 1,
@@ -123,6 +124,11 @@ export const HEALTH_TIMEOUT_MS = 600_000;
 export const HEALTH_START_PERIOD_MS = 3_600_000;
 /** Failures in a row. */
 export const HEALTH_RETRIES = 100;
+
+/** A smaller layer is fetched again instead of being kept half. */
+export const PARTIAL_FLOOR_BYTES = 8 * MiB;
+/** How long one is kept. */
+export const PARTIAL_AGE_MS = 7 * 24 * 3_600_000;
 
 /** Time without a byte before a connection counts as dead. */
 export const IDLE_TIMEOUT_MS = 60_000;

@@ -99,7 +99,7 @@ const big = RATIO_FLOOR_BYTES + 1024;
 
 /** Something of a size that a limit is about, and who takes it in. */
 const CASES: Readonly<
-  Record<Exclude<LimitName, 'free-space' | 'index-depth'>, readonly [number, () => unknown]>
+  Record<Exclude<LimitName, 'free-space' | 'index-depth' | 'partial-size'>, readonly [number, () => unknown]>
 > = {
   'manifest-size': [image.manifest.length, pullImage],
   'config-size': [image.config.length, pullImage],
@@ -187,7 +187,9 @@ describe('the limit', () => {
   );
 
   it('of each kind is tested', () => {
-    expect([...Object.keys(CASES), 'index-depth', 'free-space'].sort()).toEqual([...LIMIT_NAMES].sort());
+    expect([...Object.keys(CASES), 'index-depth', 'partial-size', 'free-space'].sort()).toEqual(
+      [...LIMIT_NAMES].sort(),
+    );
   });
 
   it('that is at its end says so', () => {

@@ -46,6 +46,11 @@ export function stagingFolder(app: App): string {
   return ownFolder(app, 'staging');
 }
 
+/** Beginnings of layers whose fetching was cut off, by digest. */
+export function partialFolder(app: App): string {
+  return ownFolder(app, 'partial');
+}
+
 /** What changes have set aside, one entry each: `NAME.WHAT`. */
 export function trashFolder(app: App): string {
   return ownFolder(app, 'trash');
@@ -84,6 +89,11 @@ export function mountsLockPath(app: App): string {
 
 export function containerLockPath(app: App, name: ContainerName): string {
   return join(lockFolder(app), `container-${name}`);
+}
+
+/** Held by whoever fetches a layer; `name` tells its digest. */
+export function layerLockPath(app: App, name: string): string {
+  return join(lockFolder(app), `layer-${name}`);
 }
 
 export function storeLockPath(app: App): string {

@@ -1,4 +1,4 @@
-/** Makes room: deployments that belong to no container, layers and configs that belong to no image. */
+/** Makes room: deployments that belong to no container, layers and configs that belong to no image, halves of layers. */
 import { join } from 'node:path';
 import { isAtomicError } from '../errors.ts';
 import { isContainerName, type ContainerName } from '../container/name.ts';
@@ -9,6 +9,7 @@ import { carryOut, requireRoot, withContainerLock } from './change.ts';
 import type { App } from './context.ts';
 import { failedFolder, linkPath, trashPath, unitPath } from './layout.ts';
 import { removeRef } from './change-refs.ts';
+import { listPartialLayers } from './partial-layers.ts';
 import { listTenants } from './remote-rootfs.ts';
 import { withStoreAlone } from './store-lock.ts';
 
@@ -17,6 +18,8 @@ export interface PruneOutcome {
   readonly deployments: readonly string[];
   /** Refs of layers and configs that did. */
   readonly refs: readonly string[];
+  /** Paths of layers that pulls which failed have left half. */
+  readonly partial: readonly string[];
 }
 
 interface Dangling {
@@ -38,9 +41,22 @@ export async function pruneImages(app: App, dryRun: boolean): Promise<PruneOutco
   for (const dangling of await listDangling(app)) {
     if (dryRun || (await removeDangling(app, dangling))) deployments.push(dangling.path);
   }
-  if (!(await app.store.repository.exists())) return { deployments, refs: [] };
-  const refs = await withStoreAlone(app, 'prune the image store', () => pruneRefs(app, dryRun));
-  return { deployments, refs };
+  if (!(await app.store.repository.exists())) return { deployments, refs: [], partial: [] };
+  return withStoreAlone(app, 'prune the image store', async () => ({
+    deployments,
+    refs: await pruneRefs(app, dryRun),
+    partial: await prunePartialLayers(app, dryRun),
+  }));
+}
+
+/** The caller holds the store alone, so nobody is at them. */
+async function prunePartialLayers(app: App, dryRun: boolean): Promise<readonly string[]> {
+  const paths = await listPartialLayers(app);
+  for (const path of dryRun ? [] : paths) {
+    app.report({ event: 'step', text: `Deleting ${path}` });
+    await app.files.remove(path);
+  }
+  return paths;
 }
 
 /** The caller holds the store alone. */

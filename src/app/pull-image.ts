@@ -11,6 +11,7 @@ import type { StoredImage } from '../store/image-store.ts';
 import type { OpenOptions } from '../transport/open.ts';
 import type { App, TransferApp } from './context.ts';
 import { openImageSource } from './open-source.ts';
+import { openPartialLayers } from './partial-layers.ts';
 import { requireStoreRoom } from './require-room.ts';
 import { shareStore } from './store-lock.ts';
 import { importMarked } from './sync-imports.ts';
@@ -108,9 +109,12 @@ export async function importImage(app: App, text: string, access: RegistryAccess
     const image = await readImage(source, resolved, platform);
     await app.store.repository.ensure();
     return await importMarked(app, withTag(imageName), async (store, marked) => {
-      const requireRoom = (missing: readonly Descriptor[]): Promise<void> =>
-        requireStoreRoom(app, imageName, missing);
-      const layers = { ...store, requireRoom };
+      const partial = openPartialLayers(app, reference.transport === 'docker');
+      const requireRoom = async (missing: readonly Descriptor[]): Promise<void> => {
+        await requireStoreRoom(app, imageName, missing);
+        await partial.makeRoom(missing);
+      };
+      const layers = { ...store, requireRoom, claims: partial.claims };
       const outcome = await importLayers(source, image, layers, app.report, app.signal);
       tellLeftOut(app, outcome.devicesLeftOut);
       await marked;

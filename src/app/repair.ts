@@ -9,6 +9,7 @@ import { stagingFolder, trashFolder } from './layout.ts';
 import { refusePreinstalled } from './preinstalled.ts';
 import { endDeadMounts } from './mount/dead-mounts.ts';
 import { endImports } from './sync-imports.ts';
+import { listExcess } from './partial-layers.ts';
 import {
   listJournals,
   listOwnersOfLeftovers,
@@ -104,13 +105,14 @@ async function repairStore(app: App, found: Findings): Promise<void> {
 }
 
 /**
- * What imports that died have left in the repo: paths that go together. Programs that are not ours may be at it as well;
+ * What imports that died have left in the repo, and halves of layers that are kept no longer: paths that go together. Programs that are not ours may be at it as well;
  * what one of them has open stays, and a repo that is not below the checkouts (the system's, as a rule) is left to
  * libostree, which does the same in time.
  */
 async function listStoreLeftovers(app: App): Promise<string[][]> {
   const { repository, checkouts } = app.paths;
   const leftovers = (await listUnfinishedIndexes(repository)).map((path) => [path]);
+  leftovers.push(...(await listExcess(app)).map(({ path }) => [path]));
   if (!repository.startsWith(`${checkouts}/`)) return leftovers;
   for (const { folder, lock } of await listOstreeStaging(repository)) {
     if (!(await app.files.isOpen(lock))) leftovers.push([folder, lock]);

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { lstat, mkdir, mkdtemp, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { lstat, mkdtemp, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { describeDiskFull, systemCodeOf } from '../errors.ts';
+import { describeDiskFull } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
 import { makeFolder } from '../make-folder.ts';
 import {
@@ -16,6 +16,7 @@ import {
   type BlobClaims,
   type Claiming,
 } from './blob-claims.ts';
+import { isPrivateFolder, makePrivateFolder } from './private-folder.ts';
 
 /** Where beginnings of blobs are kept from one run to the next, inside the folder that they go to. */
 const KEPT = '.partial-blobs';
@@ -68,7 +69,8 @@ export async function createPartialFiles(folder: string, claiming?: Claiming): P
       await claim.finish(bytes, target);
     },
     async removeKept() {
-      if (claiming !== undefined && (await isPrivate(kept, owner))) await removeUnclaimed(claiming, kept);
+      if (claiming !== undefined && (await isPrivateFolder(kept, owner)))
+        await removeUnclaimed(claiming, kept);
     },
     async remove() {
       await rm(partial, { recursive: true, force: true });
@@ -87,13 +89,13 @@ function claimsOf(
   return {
     async take(descriptor, patience, signal) {
       const { digest } = descriptor;
-      if (!(await makePrivate(where.folder, where.owner))) return UNKEPT;
+      if (!(await makePrivateFolder(where.folder, where.owner))) return UNKEPT;
       const path = join(where.folder, `${partialName(digest)}${LOCK}`);
       const lock = await lockBlob(claiming, path, digest, patience, signal);
       if (lock === undefined) return undefined;
       if (lock === 'none') return UNKEPT;
       // Somebody who ended may have removed the folder, and the lock made it again for all to see.
-      if (!(await isPrivate(where.folder, where.owner))) {
+      if (!(await isPrivateFolder(where.folder, where.owner))) {
         await lock.release();
         return UNKEPT;
       }
@@ -115,21 +117,6 @@ function releasing(claim: ClaimedBlob, onRelease: () => void): BlobClaim {
       return claim.release();
     },
   };
-}
-
-/** Whether the folder is ours now: somebody else could let us write where he likes. */
-async function makePrivate(path: string, owner: number): Promise<boolean> {
-  try {
-    await mkdir(path, 0o700);
-    return true;
-  } catch (error) {
-    return systemCodeOf(error) === 'EEXIST' && isPrivate(path, owner);
-  }
-}
-
-async function isPrivate(path: string, owner: number): Promise<boolean> {
-  const stats = await lstat(path).catch(() => undefined);
-  return stats?.isDirectory() === true && stats.uid === owner && (stats.mode & 0o077) === 0;
 }
 
 async function removeUnclaimed({ locks }: Claiming, folder: string): Promise<void> {

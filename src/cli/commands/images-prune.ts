@@ -5,8 +5,11 @@ export async function runImagesPrune(
   context: CommandContext,
   { dryRun = false }: { readonly dryRun?: boolean },
 ): Promise<void> {
-  const { deployments, refs } = await pruneImages(await openApp(context), dryRun);
-  const preview = [...deployments, ...refs].map((what) => `Deleting ${what}`);
+  const { deployments, refs, partial } = await pruneImages(await openApp(context), dryRun);
+  const preview = [...deployments, ...refs, ...partial].map((what) => `Deleting ${what}`);
   // What is really deleted is told while it goes.
-  context.output.result({ deployments, refs }, dryRun ? [...preview, '', 'Nothing was changed.'] : []);
+  context.output.result(
+    { deployments, refs, partial },
+    dryRun ? [...preview, '', 'Nothing was changed.'] : [],
+  );
 }
