@@ -6,7 +6,7 @@ import { detectCompression, peek } from '../stream/decompress.ts';
 import { VerifyStream } from '../stream/verify.ts';
 import type { BlobClaim } from '../transport/blob-claims.ts';
 import type { CopyRun, StoredBlob } from './copy-run.ts';
-import { useBlob } from './open-blob.ts';
+import { useBlob, whileClaimed } from './open-blob.ts';
 import { refuseChange, type KeptReason, type LayerWish } from './plan-instance.ts';
 import { transformBlob } from './transform-blob.ts';
 
@@ -110,14 +110,11 @@ async function putUnlessPresent(
   put: (claim: BlobClaim | undefined) => Promise<void>,
 ): Promise<void> {
   if (await isPresent(run, descriptor)) return;
-  const claim = await run.destination.claims?.take(descriptor, 'wait', stop);
-  try {
+  await whileClaimed(run.destination.claims, descriptor, stop, async (claim) => {
     if (claim !== undefined && (await isPresent(run, descriptor))) return;
     await put(claim);
     run.counts.copied++;
-  } finally {
-    await claim?.release();
-  }
+  });
 }
 
 async function isPresent({ destination, report, counts }: CopyRun, descriptor: Descriptor): Promise<boolean> {

@@ -2,13 +2,32 @@ import { PassThrough, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { isAtomicError } from '../errors.ts';
 import type { Descriptor } from '../image/descriptor.ts';
-import type { BlobClaim } from '../transport/blob-claims.ts';
+import type { BlobClaim, BlobClaims } from '../transport/blob-claims.ts';
 import type { ImageSource } from '../transport/transport.ts';
 
 /**
- * Opens a blob, the one way in which an import and a copy get theirs, and hands its bytes to `use`: from the first one
- * on, **unverified**. Those that an interrupted run left come from there, and only the rest from the source. When what
- * came so is not what it should be, what was left is dropped, and `use` is called again with the source's own bytes.
+ * Does something with a blob's place while nobody else does: waits for another process that fetches the blob, so `use`
+ * asks first whether it is there by now.
+ * @param claims of the place, where it has any
+ */
+export async function whileClaimed<T>(
+  claims: BlobClaims | undefined,
+  descriptor: Descriptor,
+  signal: AbortSignal,
+  use: (claim: BlobClaim | undefined) => Promise<T>,
+): Promise<T> {
+  const claim = await claims?.take(descriptor, 'wait', signal);
+  try {
+    return await use(claim);
+  } finally {
+    await claim?.release();
+  }
+}
+
+/**
+ * Opens a blob and hands its bytes to `use`, from the first one on, **unverified**. When a part of them was left by an
+ * interrupted run, and they are not what they should be, that is dropped, and `use` is called again with all bytes from
+ * the source.
  * @param claim of the place that the blob goes to, where that has claims; stays the caller's
  * @param signal gives the blob up: then what was left is not to blame
  */
@@ -34,11 +53,11 @@ export async function useBlob<T>(
   }
 }
 
-/** A blob's bytes from its first one on, unverified. */
-async function openBlob(
+/** A blob's bytes from its first one on, unverified; those that an interrupted run left come from there. */
+export async function openBlob(
   source: ImageSource,
   descriptor: Descriptor,
-  claim: BlobClaim | undefined,
+  claim?: BlobClaim,
 ): Promise<Readable> {
   const kept = source.seekable === true ? ((await claim?.countKept()) ?? 0) : 0;
   if (claim !== undefined && kept > 0) return new ResumedBlob(source, descriptor, claim, kept);

@@ -6,8 +6,8 @@
 import { constants } from 'node:fs';
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable, Transform, type TransformCallback } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { Readable, type Writable } from 'node:stream';
+import { finished, pipeline } from 'node:stream/promises';
 import { describeDiskFull, isAtomicError } from '../errors.ts';
 import type { Report } from '../events.ts';
 import type { HeldLock, Locks } from '../host/ports.ts';
@@ -168,7 +168,7 @@ export class ClaimedBlob implements BlobClaim {
       await this.#file.truncate(start);
       const writer = this.#file.createWriteStream({ start, flush: true, highWaterMark: READ_CHUNK_BYTES });
       this.#file = undefined;
-      await (start === 0 ? pipeline(bytes, writer) : pipeline(bytes, new SkippingStream(start), writer));
+      await writeWhatComes(bytes, writer, start);
       await rename(this.#path, target);
     } catch (error) {
       const told = describeDiskFull(error, target);
@@ -215,19 +215,26 @@ export class ClaimedBlob implements BlobClaim {
   }
 }
 
-/** Drops the first bytes. */
-class SkippingStream extends Transform {
-  #left: number;
-
-  constructor(bytes: number) {
-    super();
-    this.#left = bytes;
-  }
-
-  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    const known = Math.min(this.#left, chunk.length);
-    this.#left -= known;
-    done(null, chunk.subarray(known));
+/**
+ * Writes a stream but for its first `skipped` bytes. Not by a pipeline, which throws away what waits in memory when the
+ * stream fails: here that is still written.
+ */
+async function writeWhatComes(bytes: Readable, writer: Writable, skipped: number): Promise<void> {
+  const written = finished(writer);
+  written.catch((error: unknown) => bytes.destroy(error instanceof Error ? error : undefined));
+  let left = skipped;
+  bytes.on('data', (chunk: Buffer) => {
+    const known = Math.min(left, chunk.length);
+    left -= known;
+    if (known === chunk.length || writer.write(chunk.subarray(known))) return;
+    bytes.pause();
+    writer.once('drain', () => bytes.resume());
+  });
+  try {
+    await finished(bytes, { writable: false });
+  } finally {
+    if (!writer.destroyed) writer.end();
+    await written;
   }
 }
 

@@ -1,11 +1,16 @@
 import { getEventListeners } from 'node:events';
+import { userInfo } from 'node:os';
 import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import { describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { importLayers, PARALLEL_LAYERS, type LayerStore, type PendingLayer } from '../../src/copy/import.ts';
 import type { ResolvedImage } from '../../src/copy/resolve.ts';
 import { readImage, resolveManifest } from '../../src/copy/resolve.ts';
-import { AtomicError } from '../../src/errors.ts';
+import { AtomicError, messageOf } from '../../src/errors.ts';
+import type { BlobClaim, BlobClaims } from '../../src/transport/blob-claims.ts';
+import { createKeptClaims } from '../../src/transport/kept-blobs.ts';
+import { FakeLocks } from '../fixtures/fake-locks.ts';
+import { useTempFolder } from '../fixtures/temp-folder.ts';
 import type { ProgressEvent } from '../../src/events.ts';
 import type { Digest } from '../../src/image/digest.ts';
 import { buildImage, sha256, type BuiltImage, type LayerSpec } from '../fixtures/image-builder.ts';
@@ -27,6 +32,7 @@ async function resolve(image: BuiltImage): Promise<ResolvedImage> {
 
 /** A store that keeps digests, and whose imports a test can hold and fail. */
 class FakeStore implements LayerStore {
+  claims?: BlobClaims;
   readonly present = new Map<Digest, { readonly diffId: string | undefined }>();
   readonly log: string[] = [];
   readonly names = new Map<Digest, string>();
@@ -80,6 +86,14 @@ class FakeStore implements LayerStore {
       discard: () => Promise.resolve(void this.log.push(`discard ${name}`)),
     };
   }
+}
+
+/** Why a promise is not kept, for one that is waited for later. */
+function reasonOf(promise: Promise<unknown>): Promise<string> {
+  return promise.then(
+    () => 'kept',
+    (error: unknown) => messageOf(error),
+  );
 }
 
 /** A promise that a test resolves or rejects. */
@@ -360,5 +374,137 @@ describe('an abort', () => {
     const controller = new AbortController();
     await run(controller.signal);
     expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
+  });
+});
+
+describe('importLayers beside other processes', () => {
+  const folder = useTempFolder();
+  let locks: FakeLocks;
+  const notices: string[] = [];
+  const claims = (): BlobClaims =>
+    createKeptClaims(
+      { locks, report: (event) => void (event.event === 'notice' && notices.push(event.text)) },
+      { folder: folder(), owner: userInfo().uid },
+      (name) => name,
+    );
+  beforeEach(() => {
+    locks = new FakeLocks();
+    notices.length = 0;
+  });
+
+  /** Another process that fetches a layer. */
+  async function elsewhere({ descriptor }: BuiltImage['layers'][number]): Promise<BlobClaim> {
+    const claim = await claims().take(descriptor, 'none');
+    if (claim === undefined) throw new Error('somebody has it');
+    return claim;
+  }
+
+  test('leaves a layer to who is at it, and takes it from there when all others have come', async () => {
+    const { image, source, store, events, run } = await setUp(layersOf(4));
+    const [, second] = image.layers;
+    if (second === undefined) throw new Error('no second layer');
+    store.claims = claims();
+    const other = await elsewhere(second);
+    const running = run();
+    await expect.poll(() => notices).toHaveLength(1);
+    expect(notices[0]).toContain(second.descriptor.digest);
+    expect(store.log.filter((line) => line.startsWith('publish'))).toEqual([
+      'publish 0',
+      'publish 2',
+      'publish 3',
+    ]);
+    store.present.set(second.descriptor.digest, { diffId: second.diffId });
+    await other.release();
+    expect(await running).toMatchObject({ fetched: 3, devicesLeftOut: 3 });
+    expect(source.asked).not.toContain(second.descriptor.digest);
+    expect(
+      events.flatMap((event) => (event.event === 'layer' && event.state === 'present' ? [event.digest] : [])),
+    ).toEqual([second.descriptor.digest]);
+    expect(locks.held.size).toBe(0);
+  });
+
+  test('fetches what the other one did not get', async () => {
+    const { image, store, run } = await setUp(layersOf(3));
+    const [first] = image.layers;
+    if (first === undefined) throw new Error('no layer');
+    store.claims = claims();
+    const other = await elsewhere(first);
+    const running = run();
+    await expect.poll(() => notices).toHaveLength(1);
+    await other.release();
+    expect(await running).toMatchObject({ fetched: 3 });
+    expect(store.log.filter((line) => line.startsWith('publish'))).toEqual([
+      'publish 1',
+      'publish 2',
+      'publish 0',
+    ]);
+    expect(locks.held.size).toBe(0);
+  });
+
+  test('refuses what the other one brought under another DiffID', async () => {
+    const { image, store, run } = await setUp(layersOf(1));
+    const [layer] = image.layers;
+    if (layer === undefined) throw new Error('no layer');
+    store.claims = claims();
+    const other = await elsewhere(layer);
+    const failed = failureOf(run());
+    await expect.poll(() => notices).toHaveLength(1);
+    store.present.set(layer.descriptor.digest, { diffId: sha256(Buffer.from('else')) });
+    await other.release();
+    expect(await failed).toMatchObject({ code: 'digest-mismatch' });
+    expect(locks.held.size).toBe(0);
+  });
+
+  test('ends its wait when another of its layers fails, or it is given up', async () => {
+    const { image, store, run } = await setUp(layersOf(2));
+    const [first] = image.layers;
+    if (first === undefined) throw new Error('no layer');
+    store.claims = claims();
+    const other = await elsewhere(first);
+    const held = gate();
+    store.hold = () => held.wait;
+    const failing = run();
+    const failed = reasonOf(failing);
+    await expect.poll(() => notices).toHaveLength(1);
+    held.fail(new Error('broken'));
+    expect(await failed).toBe('broken');
+    store.hold = () => Promise.resolve();
+    const stop = new AbortController();
+    const givenUp = reasonOf(run(stop.signal));
+    await expect.poll(() => notices).toHaveLength(2);
+    stop.abort(new Error('stop'));
+    expect(await givenUp).toBe('stop');
+    await other.release();
+    expect(locks.held.size).toBe(0);
+  });
+
+  test('never waits for ever: images that share layers in any order come both, each layer fetched once', async () => {
+    const specs = layersOf(6);
+    const shuffles = [
+      [0, 1, 2, 3, 4, 5],
+      [5, 4, 3, 2, 1, 0],
+      [1, 0, 3, 2, 5, 4],
+      [2, 3, 0, 5, 1, 4],
+    ];
+    const images = shuffles.map((order) =>
+      buildImage({ layers: order.flatMap((i) => specs.slice(i, i + 1)) }),
+    );
+    const [first] = images;
+    if (first === undefined) throw new Error('no image');
+    const store = new FakeStore(first);
+    store.claims = claims();
+    store.hold = nextTurn;
+    store.publishing = nextTurn;
+    const sources = images.map((image) => sourceOf(image));
+    const outcomes = await Promise.all(
+      images.map(async (image, i) => {
+        const source = sources[i] ?? sourceOf(image);
+        const resolved = await resolve(image);
+        return importLayers(source, resolved, store, () => undefined, never);
+      }),
+    );
+    expect(outcomes.reduce((sum, { fetched }) => sum + fetched, 0)).toBe(6);
+    expect(sources.flatMap(({ asked }) => asked).sort()).toEqual(digestsOf(first).sort());
+    expect(locks.held.size).toBe(0);
   });
 });

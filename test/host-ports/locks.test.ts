@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -142,6 +142,40 @@ describe('locks', () => {
     const link = join(folder, 'link');
     await symlink('/etc/passwd', link);
     await expect(acquire('exclusive', 0, { path: link })).rejects.toThrow('it is a symbolic link');
+  });
+});
+
+describe('a passing lock', () => {
+  const take = (waitMs = 0, more: Partial<LockRequest> = {}): Promise<HeldLock> =>
+    acquire('exclusive', waitMs, { passing: true, ...more });
+
+  it('takes its file with it, and is again one for all who come then', async () => {
+    const held = await take();
+    await expect(take()).rejects.toMatchObject({ code: 'busy' });
+    const waiting = [take(Infinity), take(60_000)];
+    await held.release();
+    const next = await Promise.race(waiting);
+    await expect(take()).rejects.toMatchObject({ code: 'busy' });
+    await next.release();
+    for (const lock of await Promise.all(waiting)) await lock.release();
+    expect(await readdir(join(folder, 'run'))).toEqual([]);
+  });
+
+  it('is nobody else’s, whatever is run meanwhile', async () => {
+    const held = await take();
+    const { stdout } = await exec.run('ls', ['-l', '/proc/self/fd']);
+    expect(stdout).not.toContain(path);
+    await held.release();
+  });
+
+  it('is not waited for any longer than it is told to, however long that is', async () => {
+    const held = await take();
+    const controller = new AbortController();
+    const waiting = take(Infinity, { signal: controller.signal });
+    setTimeout(() => controller.abort(new AtomicError('interrupted', 'stop')), 100);
+    await expect(waiting).rejects.toMatchObject({ code: 'interrupted' });
+    await held.release();
+    await (await take()).release();
   });
 });
 
