@@ -4,12 +4,14 @@
 //   node bench/run.mjs                 an image of 150 MB, 14,000 files, 6 layers
 //   BENCH_LARGE=1 node bench/run.mjs   also one of 1 GB, 112,000 files, 6 layers: minutes
 //   BENCH_ONLY=lists node bench/run.mjs   only the lists, of few and of many containers and images
+//   BENCH_ONLY=copy node bench/run.mjs    only the copies beside skopeo's, of 100 MB and of 1 GB
 //
 // BENCH_ROUNDS: samples of each (5); BENCH_IMAGES: a folder that keeps the images for the next time.
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { measureCopy } from './copy.mjs';
 import { alternate, printTable } from './figures.mjs';
 import { bootHost, DATA, REGISTRY, REGISTRY_LOG, startRegistry } from './host.mjs';
 import { measureLists } from './lists.mjs';
@@ -36,12 +38,14 @@ async function main() {
     cpSync(new URL('../dist', import.meta.url), join(place.folder, PROGRAM_FOLDER), { recursive: true });
     booting = bootHost(place.folder);
     const host = await booting;
-    if (process.env.BENCH_ONLY !== 'lists') {
-      await startRegistry(host, place.folder);
+    const { BENCH_ONLY: only } = process.env;
+    if (only !== 'lists') await startRegistry(host, place.folder);
+    if (only === undefined) {
       for (const image of IMAGES) await measureImage(host, image, place.folder);
       await measureStart(host);
     }
-    await measureLists(host, place.folder, ROUNDS);
+    if (only !== 'copy') await measureLists(host, place.folder, ROUNDS);
+    if (only !== 'lists') await measureCopy(host, place.folder, ROUNDS);
   };
   try {
     await Promise.race([measure(), interruption()]);
