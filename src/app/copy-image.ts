@@ -19,6 +19,8 @@ export interface CopyRequest extends Pick<CopyOptions, 'which' | 'wishes' | 'rem
   readonly platform?: Partial<Platform>;
   /** A file that gets the digest of what stands at the destination. */
   readonly digestFile?: string;
+  /** More names for the image in an archive or engine of Docker. */
+  readonly additionalTags?: readonly string[];
 }
 
 /**
@@ -30,7 +32,10 @@ export async function copyBetween(app: TransferApp, request: CopyRequest): Promi
   refuseSamePlace(from, to, request);
   const { source } = await openImageSource(app, from, request.from);
   try {
-    const destination = await openDestination(to, openOptions(app, request.to));
+    const destination = await openDestination(to, {
+      ...openOptions(app, request.to),
+      additionalTags: request.additionalTags ?? [],
+    });
     try {
       const { folder } = destination;
       const outcome = await copyImage(source, destination, {

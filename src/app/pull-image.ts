@@ -23,6 +23,12 @@ export interface RegistryAccess {
   readonly credentials?: { readonly username: string; readonly password: string };
   readonly authFile?: string;
   readonly certDir?: string;
+  /** Uses no credentials, though there may be some. */
+  readonly anonymous?: boolean;
+  /** Tries of one request, the first included. */
+  readonly tries?: number;
+  /** Where the Docker engine listens. */
+  readonly daemonHost?: string;
 }
 
 export interface PulledImage {

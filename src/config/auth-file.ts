@@ -17,6 +17,8 @@ export interface AuthFileQuery {
   readonly repository: string;
   /** Read instead of the usual files; it has to exist. */
   readonly authFile?: string;
+  /** Asks nobody. */
+  readonly anonymous?: boolean;
   readonly environment: Environment;
   /** Runs credential helpers; where it is not given, none is asked. */
   readonly exec?: HelperContext['exec'] | undefined;
@@ -32,6 +34,7 @@ export interface AuthFileQuery {
  * @see containers-auth.json(5), containers-registries.conf(5)
  */
 export async function findCredentials(query: AuthFileQuery): Promise<Credentials | undefined> {
+  if (query.anonymous === true) return undefined;
   const { credentialHelpers } = await readRegistriesConf(query.environment);
   for (const helper of credentialHelpers) {
     const credentials =

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { constants } from 'node:fs';
-import { open, rm, writeFile, type FileHandle } from 'node:fs/promises';
+import { constants, writeFile } from 'node:fs';
+import { open, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Transform, Writable, type Readable, type TransformCallback } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -100,7 +100,7 @@ function writeTo(file: FileHandle): Writable {
   return new Writable({
     highWaterMark: WRITE_BUFFER_BYTES,
     write(chunk: Buffer, _encoding, done) {
-      writeFile(file, chunk).then(() => done(), done);
+      writeFile(file.fd, chunk, done);
     },
   });
 }

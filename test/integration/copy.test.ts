@@ -160,7 +160,7 @@ describe('a conversion', () => {
     const wishes = { format: 'v2s2', preserveDigests: true } as const;
     const failed = await failureOf(copy(at('index'), at('refused'), { wishes }));
     expect(failed.code).toBe('digest-changes');
-    expect(() => skopeo('inspect', '--raw', at('refused'))).toThrow();
+    expect(() => skopeo('inspect', '--raw', at('refused'))).toThrow('manifest unknown');
   });
 });
 

@@ -14,6 +14,7 @@ import { checkoutLayers } from '../../src/store/checkout.ts';
 import { openDirDestination, openDirSource } from '../../src/transport/dir.ts';
 import { openRegistrySource } from '../../src/transport/registry/index.ts';
 import type { ImageSource } from '../../src/transport/transport.ts';
+import { copyOptions } from '../copy/fakes.ts';
 import { buildImage, writeDirTransport } from '../fixtures/image-builder.ts';
 import { useTempFolder } from '../fixtures/temp-folder.ts';
 import { startRealRegistry, type RealRegistry } from '../registry/real-registry.ts';
@@ -87,7 +88,8 @@ function spoolFolder(): string {
 async function copyToDir(source: ImageSource, name: string, expected?: Digest): Promise<void> {
   const destination = await openDirDestination(join(folder(), name));
   try {
-    await copyImage(source, destination, PLATFORM, expected, () => undefined, AbortSignal.timeout(60_000));
+    const signal = AbortSignal.timeout(60_000);
+    await copyImage(source, destination, copyOptions({ platform: PLATFORM, expected, signal }));
   } finally {
     await destination.close();
     await source.close();

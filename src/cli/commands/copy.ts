@@ -5,7 +5,7 @@ import { openTransfer, readAccess, type CommandContext, type RegistryFlags } fro
 
 type Wishes = NonNullable<CopyRequest['wishes']>;
 
-interface CopyFlags extends RegistryFlags {
+export interface CopyFlags extends RegistryFlags {
   readonly all?: boolean;
   readonly multiArch?: string;
   readonly overrideOs?: string;
@@ -26,6 +26,12 @@ interface CopyFlags extends RegistryFlags {
   readonly destCertDir?: string;
   readonly srcTlsVerify?: boolean;
   readonly destTlsVerify?: boolean;
+  readonly srcNoCreds?: boolean;
+  readonly destNoCreds?: boolean;
+  readonly srcDaemonHost?: string;
+  readonly destDaemonHost?: string;
+  readonly retryTimes?: number;
+  readonly additionalTag?: readonly string[];
 }
 
 export async function runCopy(
@@ -34,21 +40,11 @@ export async function runCopy(
   destination: string,
   flags: CopyFlags,
 ): Promise<void> {
+  const request = readRequest(source, destination, flags);
   if (flags.destCompressFormat === 'zstd:chunked') {
     const text = 'zstd:chunked is written as plain zstd, which everything reads that reads zstd:chunked';
     context.output.report({ event: 'notice', text });
   }
-  const request: CopyRequest = {
-    source,
-    destination,
-    from: readSourceAccess(flags),
-    to: readDestinationAccess(flags),
-    which: readWhich(flags),
-    wishes: readWishes(flags),
-    platform: readPlatform(flags),
-    removeSignatures: flags.removeSignatures === true,
-    ...(flags.digestfile === undefined ? {} : { digestFile: flags.digestfile }),
-  };
   const app = await openTransfer(context);
   const outcome = await copyBetween(app, request);
   const { digest, copied, present, converted, manifests } = outcome;
@@ -59,34 +55,78 @@ export async function runCopy(
   ]);
 }
 
+/** @throws AtomicError `usage` */
+export function readRequest(source: string, destination: string, flags: CopyFlags): CopyRequest {
+  return {
+    source,
+    destination,
+    from: readSourceAccess(flags),
+    to: readDestinationAccess(flags),
+    which: readWhich(flags),
+    wishes: readWishes(flags),
+    platform: readPlatform(flags),
+    removeSignatures: flags.removeSignatures === true,
+    additionalTags: flags.additionalTag ?? [],
+    ...(flags.digestfile === undefined ? {} : { digestFile: flags.digestfile }),
+  };
+}
+
 /** What is given for one side outranks what is given for both. */
 function readSourceAccess(flags: CopyFlags): RegistryAccess {
-  const { creds, authfile, certDir, tlsVerify, srcAuthfile, srcCertDir, srcTlsVerify } = flags;
-  return accessOf(creds, srcAuthfile ?? authfile, srcCertDir ?? certDir, srcTlsVerify ?? tlsVerify);
+  return accessOf('src', flags, {
+    creds: flags.creds,
+    anonymous: flags.srcNoCreds,
+    authfile: flags.srcAuthfile,
+    certDir: flags.srcCertDir,
+    tlsVerify: flags.srcTlsVerify,
+    daemonHost: flags.srcDaemonHost,
+  });
 }
 
 /** --creds are the source's: no registry is told another one's. */
 function readDestinationAccess(flags: CopyFlags): RegistryAccess {
-  const { destCreds, authfile, certDir, tlsVerify, destAuthfile, destCertDir, destTlsVerify } = flags;
-  return accessOf(destCreds, destAuthfile ?? authfile, destCertDir ?? certDir, destTlsVerify ?? tlsVerify);
-}
-
-function accessOf(
-  creds: string | undefined,
-  authfile: string | undefined,
-  certDir: string | undefined,
-  tlsVerify: boolean | undefined,
-): RegistryAccess {
-  return readAccess({
-    ...(creds === undefined ? {} : { creds }),
-    ...(authfile === undefined ? {} : { authfile }),
-    ...(certDir === undefined ? {} : { certDir }),
-    ...(tlsVerify === undefined ? {} : { tlsVerify }),
+  return accessOf('dest', flags, {
+    creds: flags.destCreds,
+    anonymous: flags.destNoCreds,
+    authfile: flags.destAuthfile,
+    certDir: flags.destCertDir,
+    tlsVerify: flags.destTlsVerify,
+    daemonHost: flags.destDaemonHost,
   });
 }
 
+interface SideFlags {
+  readonly creds: string | undefined;
+  readonly anonymous: boolean | undefined;
+  readonly authfile: string | undefined;
+  readonly certDir: string | undefined;
+  readonly tlsVerify: boolean | undefined;
+  readonly daemonHost: string | undefined;
+}
+
+function accessOf(side: 'src' | 'dest', both: CopyFlags, own: SideFlags): RegistryAccess {
+  const { creds, anonymous, daemonHost } = own;
+  if (creds !== undefined && anonymous === true) {
+    throw new AtomicError('usage', `--${side}-creds and --${side}-no-creds cannot be given together`);
+  }
+  const authfile = own.authfile ?? both.authfile;
+  const certDir = own.certDir ?? both.certDir;
+  const tlsVerify = own.tlsVerify ?? both.tlsVerify;
+  return {
+    ...readAccess({
+      ...(creds === undefined ? {} : { creds }),
+      ...(authfile === undefined ? {} : { authfile }),
+      ...(certDir === undefined ? {} : { certDir }),
+      ...(tlsVerify === undefined ? {} : { tlsVerify }),
+    }),
+    ...(anonymous === true ? { anonymous } : {}),
+    ...(daemonHost === undefined ? {} : { daemonHost }),
+    ...(both.retryTimes === undefined ? {} : { tries: both.retryTimes + 1 }),
+  };
+}
+
 /** @throws AtomicError `usage` */
-export function readWhich({ all, multiArch }: CopyFlags): NonNullable<CopyRequest['which']> {
+function readWhich({ all, multiArch }: CopyFlags): NonNullable<CopyRequest['which']> {
   if (all === true && multiArch !== undefined) {
     throw new AtomicError('usage', '--all and --multi-arch cannot be given together');
   }
@@ -97,7 +137,7 @@ export function readWhich({ all, multiArch }: CopyFlags): NonNullable<CopyReques
 }
 
 /** @throws AtomicError `usage` */
-export function readWishes(flags: CopyFlags): Wishes {
+function readWishes(flags: CopyFlags): Wishes {
   const { format, preserveDigests, destCompressLevel: level } = flags;
   const layers = readLayers(flags);
   return {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Act } from './act.ts';
-import { addRegistryOptions, bool, wholeNumber } from './options.ts';
+import { addRegistryOptions, bool, collect, wholeNumber } from './options.ts';
 
 /** Images between two places, this host's storage aside. */
 export function addTransferCommands(program: Command, act: Act): void {
@@ -10,6 +10,12 @@ export function addTransferCommands(program: Command, act: Act): void {
       'copy an image between two places: registries, folders, archives, the Docker daemon, ostree',
     );
   addAccessOptions(addChangeOptions(addChoiceOptions(copy)))
+    .option(
+      '--additional-tag <name>',
+      'another name for the image in docker-archive: or docker-daemon: (repeatable)',
+      collect,
+      [],
+    )
     .option('--digestfile <path>', 'write the digest of what stands at the destination into a file')
     .action(act(async () => (await import('../commands/copy.ts')).runCopy));
 }
@@ -42,10 +48,15 @@ function addChangeOptions(command: Command): Command {
 function addAccessOptions(command: Command): Command {
   return addRegistryOptions(command)
     .option('--dest-creds <user[:password]>', 'credentials for the destination')
+    .option('--src-no-creds', "use no credentials for the source's registry")
+    .option('--dest-no-creds', "use no credentials for the destination's registry")
     .option('--src-authfile <path>', "the same as --authfile, for the source's registry alone")
     .option('--dest-authfile <path>', "the same as --authfile, for the destination's registry alone")
     .option('--src-cert-dir <path>', "a folder with the certificates of the source's registry")
     .option('--dest-cert-dir <path>', "a folder with the certificates of the destination's registry")
     .option('--src-tls-verify <bool>', "whether TLS is asked of the source's registry", bool)
-    .option('--dest-tls-verify <bool>', "whether TLS is asked of the destination's registry", bool);
+    .option('--dest-tls-verify <bool>', "whether TLS is asked of the destination's registry", bool)
+    .option('--src-daemon-host <url>', 'where the Docker engine listens that is the source')
+    .option('--dest-daemon-host <url>', 'where the Docker engine listens that is the destination')
+    .option('--retry-times <number>', 'how often a request is tried again (default: 3)', wholeNumber);
 }

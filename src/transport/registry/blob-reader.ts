@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { AtomicError, messageOf } from '../../errors.ts';
 import { UNKNOWN_SIZE, type Descriptor } from '../../image/descriptor.ts';
-import { REQUEST_TRIES, RESUME_PROGRESS_BYTES, SLOW_BYTES } from '../../limits.ts';
+import { RESUME_PROGRESS_BYTES, SLOW_BYTES } from '../../limits.ts';
 import type { Call, RegistryClient } from './client.ts';
 import { ConnectionFailure } from './failure.ts';
 import { discardBody, type HttpAnswer } from './http.ts';
@@ -22,7 +22,7 @@ export type OpenBlob = (from: number, signal: AbortSignal | undefined) => Promis
 
 /**
  * A blob as a stream, from the byte `from` on. When its connection breaks or brings next to nothing, the rest is asked
- * for: REQUEST_TRIES connections in all, not counting those that brought RESUME_PROGRESS_BYTES.
+ * for: as many connections as one request has tries in all, not counting those that brought RESUME_PROGRESS_BYTES.
  * @throws AtomicError before the first byte when the blob is not there or the answer is not of the descriptor's size.
  * Later the stream fails with `size-mismatch` at the first byte too many or when the registry ends early,
  * `stream-broken` when it broke too often, `interrupted`, or what the registry answered on resuming.
@@ -220,10 +220,10 @@ class BlobReader extends Readable {
     const from = this.#received;
     if (retries.signal?.aborted === true || failure.code === 'UND_ERR_DESTROYED') throw failure;
     this.#failures = from - this.#began < RESUME_PROGRESS_BYTES ? this.#failures + 1 : 1;
-    if (this.#failures === REQUEST_TRIES) {
+    if (this.#failures === retries.tries) {
       throw new AtomicError(
         'stream-broken',
-        `The connection broke ${REQUEST_TRIES} times while fetching the blob ${digest} of ${image}, ` +
+        `The connection broke ${retries.tries} times while fetching the blob ${digest} of ${image}, ` +
           `at last after ${from} of ${size} bytes: ${showForeign(failure.message)}`,
         { cause: failure, hint: 'Check the network and try again.' },
       );

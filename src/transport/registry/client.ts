@@ -1,7 +1,7 @@
 import { findCredentials } from '../../config/auth-file.ts';
 import { isAtomicError } from '../../errors.ts';
 import type { RegistryImage } from '../../image/reference.ts';
-import { TOKEN_BYTES, type Cap } from '../../limits.ts';
+import { REQUEST_TRIES, TOKEN_BYTES, type Cap } from '../../limits.ts';
 import { readAll } from '../../stream/read-all.ts';
 import { Authorizer, withAuthorization, type AuthorizerOptions } from './auth.ts';
 import { createConnections } from './connections.ts';
@@ -103,9 +103,9 @@ export function createRegistryClient(domain: string, options: RegistryOptions): 
 }
 
 function connectTo({ domain, repository, name, scopes }: Target, options: RegistryOptions): RegistryClient {
-  const { timing = TIMING, report, signal } = options;
+  const { timing = TIMING, report, signal, tries = REQUEST_TRIES } = options;
   const root = repository === undefined ? '/v2/' : `/v2/${repository}/`;
-  const retries: RetryContext = { timing, report, signal };
+  const retries: RetryContext = { timing, report, signal, tries };
   const connections = createConnections(domain, options);
   const transmit = createHttpSend(connections, timing, options.userAgent);
   const follow = withRedirects(transmit);

@@ -18,6 +18,8 @@ export interface RegistryOptions {
   readonly credentials?: Credentials;
   /** Read instead of the files of containers-auth.json(5). */
   readonly authFile?: string;
+  /** Takes credentials from nowhere but `credentials`. */
+  readonly anonymous?: boolean;
   /** Read instead of the folders of containers-certs.d(5). */
   readonly certDir?: string;
   /** Runs credential helpers; where it is not given, none is asked. */
@@ -28,6 +30,8 @@ export interface RegistryOptions {
   readonly signal?: AbortSignal;
   /** HTTP_PROXY, HTTPS_PROXY, NO_PROXY, XDG_RUNTIME_DIR, XDG_CONFIG_HOME, HOME, REGISTRY_AUTH_FILE, SSL_CERT_FILE. */
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Tries of one request that fails for a passing reason, the first included; REQUEST_TRIES when not given. */
+  readonly tries?: number;
   /** limits.ts, when not given; tests wait less. */
   readonly timing?: Timing;
 }

@@ -1,5 +1,5 @@
 import type { Report } from '../../events.ts';
-import { REQUEST_TRIES, RETRY_AFTER_MAX_MS } from '../../limits.ts';
+import { RETRY_AFTER_MAX_MS } from '../../limits.ts';
 import { ConnectionFailure, StatusFailure } from './failure.ts';
 import type { Timing } from './options.ts';
 import { showForeign } from './text.ts';
@@ -21,15 +21,17 @@ export interface RetryContext {
   readonly timing: Timing;
   readonly report: Report;
   readonly signal: AbortSignal | undefined;
+  /** Of one request, the first included. */
+  readonly tries: number;
 }
 
-/** Runs `attempt` up to REQUEST_TRIES times while it fails for a passing reason; the last failure is thrown. */
+/** Runs `attempt` as often as is allowed while it fails for a passing reason; the last failure is thrown. */
 export async function retryPassing<T>(attempt: () => Promise<T>, context: RetryContext): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await attempt();
     } catch (error) {
-      if (tries === REQUEST_TRIES || context.signal?.aborted === true || !isPassing(error)) throw error;
+      if (tries === context.tries || context.signal?.aborted === true || !isPassing(error)) throw error;
       await waitToRetry(error, tries, context);
     }
   }
