@@ -57,4 +57,3 @@ export async function listExcess(app: App): Promise<KeptFile[]> {
   const files = await listKept(partialFolder(app));
   return findExcess(files, limitOf('partial-size'), Date.now() - PARTIAL_AGE_MS);
 }
-

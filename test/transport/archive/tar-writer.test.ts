@@ -77,7 +77,7 @@ describe('a failure is told, and nothing hangs:', () => {
     const adding = writer.add('a', 5, silent);
     setImmediate(() => archive.destroy(new Error('no room')));
     await expect(adding).rejects.toThrow('no room');
-    await expect(writer.add('b', 1, Buffer.from('x'))).rejects.toThrow('destroyed');
+    await expect(writer.add('b', 1, Buffer.from('x'))).rejects.toThrow(/destroyed|no room/);
     silent.destroy();
   });
 });
