@@ -1,10 +1,9 @@
 import { findCredentials } from '../../config/auth-file.ts';
 import { isAtomicError } from '../../errors.ts';
-import type { RegistryImage } from '../../image/reference.ts';
 import { REQUEST_TRIES, TOKEN_BYTES, type Cap } from '../../limits.ts';
 import { readAll } from '../../stream/read-all.ts';
 import { Authorizer, withAuthorization, type AuthorizerOptions } from './auth.ts';
-import { createConnections } from './connections.ts';
+import { createConnections, type Connections } from './connections.ts';
 import { findEndpoint } from './endpoint.ts';
 import { explain, type Task } from './explain.ts';
 import { ConnectionFailure } from './failure.ts';
@@ -19,6 +18,7 @@ import {
 } from './http.ts';
 import { TIMING, type RegistryOptions, type Timing } from './options.ts';
 import { followPages } from './pages.ts';
+import { ownPlace, type NamedImage } from './places.ts';
 import { withRedirects } from './redirect.ts';
 import { retryPassing, type RetryContext } from './retry.ts';
 import { showUrl } from './text.ts';
@@ -75,9 +75,8 @@ export interface RegistryClient {
 
 /** What a client speaks to. */
 interface Target {
-  readonly domain: string;
-  /** Undefined for a whole registry. */
-  readonly repository: string | undefined;
+  /** Without a repository it is the whole registry. */
+  readonly image: NamedImage;
   /** For people. */
   readonly name: string;
   readonly scopes: readonly string[];
@@ -85,13 +84,12 @@ interface Target {
 
 /** @param access what a token has to allow. */
 export function createClient(
-  image: Pick<RegistryImage, 'domain' | 'repository'> & Partial<Pick<RegistryImage, 'tag' | 'digest'>>,
+  image: NamedImage,
   access: 'pull' | 'pull,push' | '*',
   options: RegistryOptions,
 ): RegistryClient {
-  const { domain, repository } = image;
-  const scopes = [`repository:${repository}:${access}`];
-  return connectTo({ domain, repository, name: formatImage(image), scopes }, options);
+  const scopes = [`repository:${image.repository}:${access}`];
+  return connectTo({ image, name: formatImage(image), scopes }, options);
 }
 
 /**
@@ -99,26 +97,33 @@ export function createClient(
  * are taken. They are those of `options`, or the auth file's for the whole registry.
  */
 export function createRegistryClient(domain: string, options: RegistryOptions): RegistryClient {
-  return connectTo({ domain, repository: undefined, name: domain, scopes: [] }, options);
+  return connectTo({ image: { domain, repository: '' }, name: domain, scopes: [] }, options);
 }
 
-function connectTo({ domain, repository, name, scopes }: Target, options: RegistryOptions): RegistryClient {
+function connectTo({ image, name, scopes }: Target, options: RegistryOptions): RegistryClient {
   const { timing = TIMING, report, signal, tries = REQUEST_TRIES } = options;
-  const root = repository === undefined ? '/v2/' : `/v2/${repository}/`;
+  const { domain, repository } = image;
+  const root = repository === '' ? '/v2/' : `/v2/${repository}/`;
   const retries: RetryContext = { timing, report, signal, tries };
-  const connections = createConnections(domain, options);
-  const transmit = createHttpSend(connections, timing, options.userAgent);
-  const follow = withRedirects(transmit);
+  let configured: Promise<{ own: RegistryOptions; connections: Connections }> | undefined;
   let authorized: Promise<{ registry: URL; send: Send }> | undefined;
 
+  async function configure(): Promise<{ own: RegistryOptions; connections: Connections }> {
+    const { options: own } = await ownPlace(image, options);
+    return { own, connections: createConnections(domain, own) };
+  }
+
   async function connect(): Promise<{ registry: URL; send: Send }> {
-    const registry = await findEndpoint(domain, options, transmit);
+    configured ??= configure();
+    const { own, connections } = await configured;
+    const transmit = createHttpSend(connections, timing, options.userAgent);
+    const follow = withRedirects(transmit);
+    const registry = await findEndpoint(domain, own, transmit);
     const authorizer = new Authorizer({
       registry,
       scopes,
-      findCredentials: async () =>
-        options.credentials ?? findCredentials({ ...options, domain, repository: repository ?? '' }),
-      fetchToken: createTokenFetch(follow, { domain, name }, retries),
+      findCredentials: async () => options.credentials ?? findCredentials({ ...options, domain, repository }),
+      fetchToken: createTokenFetch(follow, domain, name, retries),
     });
     return { registry, send: withAuthorization(follow, authorizer, registry) };
   }
@@ -173,14 +178,17 @@ function connectTo({ domain, repository, name, scopes }: Target, options: Regist
       }
     },
     explain: explainFor,
-    close: () => connections.close(),
+    async close() {
+      await (await configured?.catch(() => undefined))?.connections.close();
+    },
   };
 }
 
 /** What asks a token server; the calls that wait for a token do not try it again. */
 function createTokenFetch(
   send: Send,
-  { domain, name }: Pick<Target, 'domain' | 'name'>,
+  domain: string,
+  name: string,
   retries: RetryContext,
 ): AuthorizerOptions['fetchToken'] {
   const { signal } = retries;
@@ -205,11 +213,7 @@ async function readBody({ body, url }: HttpAnswer, cap: Cap, { wholeMs }: Timing
   }
 }
 
-export function formatImage({
-  domain,
-  repository,
-  tag,
-  digest,
-}: Pick<RegistryImage, 'domain' | 'repository'> & Partial<RegistryImage>): string {
+/** `host[:port]/path[:tag][@digest]` */
+export function formatImage({ domain, repository, tag, digest }: NamedImage): string {
   return `${domain}/${repository}${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
 }

@@ -8,6 +8,7 @@ import {
   WHOLE_ANSWER_MS,
 } from '../../limits.ts';
 import type { AuthFileQuery, Credentials } from '../../config/auth-file.ts';
+import type { RegistriesConf } from '../../config/registries-conf/index.ts';
 
 export interface RegistryOptions {
   /** Plain HTTP and nothing else, as `http:IMAGE` asks for. */
@@ -24,6 +25,8 @@ export interface RegistryOptions {
   readonly certDir?: string;
   /** Runs credential helpers; where it is not given, none is asked. */
   readonly exec?: AuthFileQuery['exec'];
+  /** The host's registries.conf, asked at the first call; mirrors and what is blocked are unknown when not given. */
+  readonly registries?: () => Promise<RegistriesConf>;
   readonly userAgent: string;
   /** Told about each `retry`. */
   readonly report: Report;

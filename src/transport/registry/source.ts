@@ -1,17 +1,18 @@
-import { createHash } from 'node:crypto';
 import { AtomicError } from '../../errors.ts';
 import type { Descriptor } from '../../image/descriptor.ts';
-import { algorithmOf, digestFromHex, isDigest, type Digest } from '../../image/digest.ts';
+import { isDigest, type Digest } from '../../image/digest.ts';
 import type { RawManifest } from '../../image/manifest.ts';
 import { ACCEPTED_MANIFESTS } from '../../image/media-type.ts';
 import type { RegistryImage } from '../../image/reference.ts';
 import { digestedBytes } from '../../image/schema1.ts';
+import { digestOf } from '../../stream/verify.ts';
 import type { ImageSource } from '../transport.ts';
 import { blobCall, openBlob, type OpenedBlob } from './blob-reader.ts';
 import type { RegistryClient, WholeAnswer } from './client.ts';
 import { openForeignBlob } from './foreign-layer.ts';
 import { createMirrors } from './mirrors.ts';
 import type { RegistryOptions } from './options.ts';
+import type { Place } from './places.ts';
 
 /**
  * An image in a registry or in one of its mirrors, to be read. Nothing is sent before the first call.
@@ -24,10 +25,10 @@ export function openRegistrySource(image: RegistryImage, options: RegistryOption
   return {
     name: `docker://${mirrors.name}`,
     seekable: true,
-    getManifest: (digest) => mirrors.attempt((client) => readManifest(client, image, digest)),
+    getManifest: (digest) => mirrors.findManifest((client, place) => readManifest(client, place, digest)),
     getBlob: (descriptor, from = 0) =>
       openBlob(descriptor, from, (start, signal) =>
-        mirrors.attempt((client) => findBlob(client, descriptor, start, signal)),
+        mirrors.findBlob((client) => findBlob(client, descriptor, start, signal)),
       ),
     close: () => mirrors.close(),
   };
@@ -35,7 +36,7 @@ export function openRegistrySource(image: RegistryImage, options: RegistryOption
 
 async function readManifest(
   client: RegistryClient,
-  image: RegistryImage,
+  { image, mirror }: Place,
   digest: Digest | undefined,
 ): Promise<RawManifest> {
   const reference = digest ?? image.digest ?? image.tag ?? 'latest';
@@ -53,8 +54,11 @@ async function readManifest(
     'manifest-size',
   );
   const mediaType = mediaTypeOf(answer);
-  // A digest that was asked for is compared by the caller; behind a tag, only the registry's own word is there.
-  if (!isDigest(reference) && ACCEPTED_MANIFESTS.includes(mediaType)) checkToldDigest(answer, what);
+  // A digest that was asked for is compared by the caller, but for a mirror, which has others behind it.
+  // Behind a tag, only the registry's own word is there.
+  const told = isDigest(reference) ? undefined : answer.headers['docker-content-digest'];
+  const expected = isDigest(reference) && mirror ? reference : told;
+  if (isDigest(expected) && ACCEPTED_MANIFESTS.includes(mediaType)) checkDigest(answer, expected, what);
   return { bytes: answer.bytes, mediaType };
 }
 
@@ -79,12 +83,11 @@ function mediaTypeOf({ headers }: WholeAnswer): string {
   return (headers['content-type'] ?? '').split(';', 1)[0]?.trim() ?? '';
 }
 
-function checkToldDigest({ headers, bytes }: WholeAnswer, what: string): void {
-  const told = headers['docker-content-digest'];
-  if (!isDigest(told)) return;
-  const algorithm = algorithmOf(told);
-  const hash = createHash(algorithm).update(digestedBytes(bytes, what));
-  const found: Digest = digestFromHex(algorithm, hash.digest('hex'));
-  if (found === told) return;
-  throw new AtomicError('digest-mismatch', `The registry says that ${what} is ${told}, but sends ${found}`);
+function checkDigest({ bytes }: WholeAnswer, expected: Digest, what: string): void {
+  const found = digestOf(digestedBytes(bytes, what), expected);
+  if (found === expected) return;
+  throw new AtomicError(
+    'digest-mismatch',
+    `The registry says that ${what} is ${expected}, but sends ${found}`,
+  );
 }
