@@ -30,6 +30,7 @@ export type ErrorCode =
   | 'limit-exceeded'
   | 'compression-unsupported'
   | 'stream-broken'
+  | 'upload-broken'
   | 'archive-invalid'
   | 'layer-invalid'
   | 'unsupported'

@@ -145,6 +145,14 @@ export const UPLOAD_STORE_TIMEOUT_MS = 600_000;
 export const REQUEST_TRIES = 4;
 /** A connection that broke off after so many bytes of a blob is no failed try: a large one may break often. */
 export const RESUME_PROGRESS_BYTES = 8 * MiB;
+/**
+ * Bytes of an upload that are kept until the registry has them, so that one that broke can go on: more than sockets
+ * on the way hold. A smaller blob is read whole before the first byte is sent.
+ */
+export const UPLOAD_KEPT_BYTES = 8 * MiB;
+/** A part of a blob for a registry that does not take it whole, and the smallest that one can be brought down to. */
+export const UPLOAD_PART_BYTES = 4 * MiB;
+export const UPLOAD_PART_MIN_BYTES = 256 * KiB;
 /** URLs of one foreign layer that are tried. */
 export const FOREIGN_URLS = 4;
 /** The longest wait that a registry's Retry-After can ask of us. */

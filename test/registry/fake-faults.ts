@@ -35,6 +35,8 @@ export type Fault =
   | { readonly kind: 'wrong-range' }
   /** Answers a Range with the right bytes, and says they are of a longer blob. */
   | { readonly kind: 'wrong-total' }
+  /** Takes so many bytes of the request's body, keeps them, and cuts the connection. */
+  | { readonly kind: 'cut-request'; readonly after: number }
   /** Sends the first bytes, then one every few milliseconds, for ever. */
   | { readonly kind: 'trickle'; readonly after: number };
 
@@ -89,6 +91,7 @@ export function answerWithFault(fault: Fault | undefined, response: ServerRespon
     case 'wrong-range':
     case 'wrong-total':
     case 'trickle':
+    case 'cut-request':
   }
   return false;
 }
@@ -151,6 +154,7 @@ export function sendAnswer(answer: PlannedAnswer, fault: Fault | undefined, resp
     case 'ignore-range':
     case 'wrong-range':
     case 'wrong-total':
+    case 'cut-request':
       response
         .writeHead(status, { ...headers, 'content-length': headers['content-length'] ?? body.length })
         .end(body);

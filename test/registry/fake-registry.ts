@@ -13,6 +13,10 @@ export interface FakeRegistryOptions {
   /** Speaks TLS with this certificate; with `ca`, asks for a client's certificate signed by it. */
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer; readonly ca?: Buffer };
   readonly auth?: FakeAuth;
+  /** Told as OCI-Chunk-Min-Length. */
+  readonly minimumPart?: number;
+  /** Of a request of an upload. */
+  readonly largestBody?: number;
 }
 
 export interface RecordedRequest {
@@ -37,6 +41,10 @@ export interface FakeRegistry {
   /** Every request, in the order of arrival, those that met a fault included. */
   readonly requests: RecordedRequest[];
   readonly blobs: Map<string, Buffer>;
+  /** Uploads that were neither finished nor cancelled, by path. */
+  readonly uploads: Map<string, Buffer>;
+  /** Has a blob mounted from this repository, when that is asked for. */
+  addMountable(repository: string, descriptor: Descriptor): void;
   addBlob(bytes: Uint8Array, mediaType?: string): Descriptor;
   addManifest(repository: string, bytes: Uint8Array, mediaType: string, tag?: string): Digest;
   /** An image with the given layers as they are, and a config that may be told. */
@@ -53,7 +61,14 @@ export interface FakeRegistry {
 }
 
 export async function startFakeRegistry(options: FakeRegistryOptions = {}): Promise<FakeRegistry> {
-  const state: FakeContent = { blobs: new Map(), manifests: new Map(), uploads: new Set() };
+  const state: FakeContent = {
+    blobs: new Map(),
+    manifests: new Map(),
+    uploads: new Map(),
+    repositories: new Map(),
+    minimumPart: options.minimumPart,
+    largestBody: options.largestBody,
+  };
   const gate = new FakeGate(options.auth);
   const requests: RecordedRequest[] = [];
   let rules: FaultRule[] = [];
@@ -82,6 +97,11 @@ export async function startFakeRegistry(options: FakeRegistryOptions = {}): Prom
     origin,
     requests,
     blobs: state.blobs,
+    uploads: state.uploads,
+    addMountable(repository, { digest }) {
+      const blobs = state.repositories.get(repository) ?? new Set();
+      state.repositories.set(repository, blobs.add(digest));
+    },
     ...contentOf(state),
     addFault(on, fault, times = Infinity) {
       const rule = { on, fault, times };

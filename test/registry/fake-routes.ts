@@ -9,8 +9,19 @@ export interface FakeContent {
   readonly blobs: Map<string, Buffer>;
   /** By `repository@reference`. */
   readonly manifests: Map<string, { bytes: Buffer; mediaType: string }>;
-  readonly uploads: Set<string>;
+  /** What each has so far, by its path. */
+  readonly uploads: Map<string, Buffer>;
+  /** Blobs that can be mounted from a repository. */
+  readonly repositories: Map<string, Set<string>>;
+  /** OCI-Chunk-Min-Length. */
+  readonly minimumPart?: number | undefined;
+  /** Of an upload's request; a larger one is refused with 413. */
+  readonly largestBody?: number | undefined;
 }
+
+const NOTHING = Buffer.alloc(0);
+/** Has to come back as it was spelled. */
+const UPLOAD_STATE = '?_state=a%2Bb~c%3D';
 
 export function digestOf(bytes: Uint8Array): Digest {
   return parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`, 'a test');
@@ -25,7 +36,7 @@ export async function respond(
   fault: Fault | undefined,
 ): Promise<PlannedAnswer> {
   const url = new URL(request.url ?? '', origin);
-  const body = await readBody(request);
+  const body = await readBody(state, request, url.pathname, fault);
   if (url.pathname === '/token') {
     const token = gate.issue(request);
     return token === undefined ? refuse(401, 'UNAUTHORIZED', 'wrong password') : json(200, token);
@@ -56,14 +67,14 @@ function answerManifest(
     const digest = digestOf(body);
     const manifest = { bytes: body, mediaType: request.headers['content-type'] ?? '' };
     state.manifests.set(`${repository}@${reference}`, manifest).set(`${repository}@${digest}`, manifest);
-    return { status: 201, headers: { 'docker-content-digest': digest }, body: Buffer.alloc(0) };
+    return { status: 201, headers: { 'docker-content-digest': digest }, body: NOTHING };
   }
   const manifest = state.manifests.get(`${repository}@${reference}`);
   if (manifest !== undefined && request.method === 'DELETE') {
     for (const [key, { bytes }] of state.manifests) {
       if (key.startsWith(`${repository}@`) && bytes.equals(manifest.bytes)) state.manifests.delete(key);
     }
-    return { status: 202, headers: {}, body: Buffer.alloc(0) };
+    return { status: 202, headers: {}, body: NOTHING };
   }
   if (manifest === undefined) {
     const known = [...state.manifests.keys()].some((key) => key.startsWith(`${repository}@`));
@@ -105,7 +116,7 @@ function answerBlob(
     return {
       status: 200,
       headers: { ...headers, 'content-length': String(bytes.length) },
-      body: Buffer.alloc(0),
+      body: NOTHING,
     };
   }
   const from = /^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1];
@@ -116,18 +127,54 @@ function answerBlob(
   return { status: 206, headers: { ...headers, 'content-range': range }, body: bytes.subarray(start) };
 }
 
+/** @see OCI distribution specification 1.1, "Push" */
 function answerUpload(state: FakeContent, url: URL, request: IncomingMessage, body: Buffer): PlannedAnswer {
-  if (request.method === 'POST') {
-    const upload = `${url.pathname}${randomUUID()}`;
-    state.uploads.add(upload);
-    return { status: 202, headers: { location: `${upload}?_state=a%2Bb~c%3D` }, body: Buffer.alloc(0) };
+  const { pathname, searchParams } = url;
+  if (request.method === 'POST') return openUpload(state, url);
+  const stored = state.uploads.get(pathname);
+  if (stored === undefined || !url.search.startsWith(UPLOAD_STATE))
+    return refuse(404, 'BLOB_UPLOAD_UNKNOWN', 'no such upload');
+  const largest = state.largestBody ?? Infinity;
+  if (body.length > largest) return refuse(413, 'SIZE_INVALID', `at most ${largest} bytes at once`);
+  const bytes = Buffer.concat([stored, body]);
+  switch (request.method) {
+    case 'GET':
+      return { status: 204, headers: uploadHeaders(state, pathname), body: NOTHING };
+    case 'DELETE':
+      state.uploads.delete(pathname);
+      return { status: 204, headers: {}, body: NOTHING };
+    case 'PATCH':
+      if (request.headers['content-range'] !== `${stored.length}-${bytes.length - 1}`)
+        return refuse(416, 'RANGE_INVALID', `the upload is at ${stored.length}`);
+      state.uploads.set(pathname, bytes);
+      return { status: 202, headers: uploadHeaders(state, pathname), body: NOTHING };
+    default: {
+      const digest = searchParams.get('digest') ?? '';
+      state.uploads.delete(pathname);
+      if (digest !== digestOf(bytes)) return refuse(400, 'DIGEST_INVALID', 'digest does not match');
+      state.blobs.set(digest, bytes);
+      return { status: 201, headers: { 'docker-content-digest': digest }, body: NOTHING };
+    }
   }
-  const digest = url.searchParams.get('digest') ?? '';
-  const known = url.search.startsWith('?_state=a%2Bb~c%3D&') && state.uploads.delete(url.pathname);
-  if (!known) return refuse(404, 'BLOB_UPLOAD_UNKNOWN', 'no such upload');
-  if (digest !== digestOf(body)) return refuse(400, 'DIGEST_INVALID', 'digest does not match');
-  state.blobs.set(digest, body);
-  return { status: 201, headers: { 'docker-content-digest': digest }, body: Buffer.alloc(0) };
+}
+
+/** As with docker-registry, a mount that cannot be done opens an upload. */
+function openUpload(state: FakeContent, { pathname, searchParams }: URL): PlannedAnswer {
+  const mount = searchParams.get('mount') ?? '';
+  if (state.repositories.get(searchParams.get('from') ?? '')?.has(mount) === true) {
+    return { status: 201, headers: { 'docker-content-digest': mount }, body: NOTHING };
+  }
+  const upload = `${pathname}${randomUUID()}`;
+  state.uploads.set(upload, NOTHING);
+  return { status: 202, headers: uploadHeaders(state, upload), body: NOTHING };
+}
+
+function uploadHeaders({ uploads, minimumPart }: FakeContent, upload: string): Record<string, string> {
+  return {
+    location: `${upload}${UPLOAD_STATE}`,
+    range: `0-${Math.max(0, (uploads.get(upload)?.length ?? 0) - 1)}`,
+    ...(minimumPart === undefined ? {} : { 'oci-chunk-min-length': String(minimumPart) }),
+  };
 }
 
 function json(status: number, document: object): PlannedAnswer {
@@ -142,8 +189,21 @@ function refuse(status: number, code: string, message: string): PlannedAnswer {
   return json(status, { errors: [{ code, message }] });
 }
 
-async function readBody(request: IncomingMessage): Promise<Buffer> {
+/** @param fault `cut-request` keeps what arrived of an upload */
+async function readBody(
+  { uploads }: FakeContent,
+  request: IncomingMessage,
+  path: string,
+  fault: Fault | undefined,
+): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
+  let length = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (fault?.kind !== 'cut-request' || length < fault.after) continue;
+    uploads.set(path, Buffer.concat([uploads.get(path) ?? NOTHING, ...chunks]));
+    throw new Error('cut');
+  }
   return Buffer.concat(chunks);
 }

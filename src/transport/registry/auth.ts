@@ -96,15 +96,14 @@ function withScopes(request: TokenRequest, also: readonly string[]): TokenReques
 
 /**
  * Sends Authorization with requests to the registry's own origin, and a request that was refused once more with what
- * the refusal asks for, unless its body was a stream.
+ * the refusal asks for. A body that was a stream is gone by then; what is sent next has the better one.
  */
 export function withAuthorization(send: Send, authorizer: Authorizer, registry: URL): Send {
   return async (request) => {
     if (request.anonymous === true || request.url.origin !== registry.origin) return send(request);
     const sent = await authorizer.authorization(request.scopes);
     const answer = await send(authorize(request, sent));
-    if (answer.status !== 401 || answer.url.origin !== registry.origin || isStream(request.body))
-      return answer;
+    if (answer.status !== 401 || answer.url.origin !== registry.origin) return answer;
     let better: string | undefined;
     try {
       better = await authorizer.meet(
@@ -116,7 +115,7 @@ export function withAuthorization(send: Send, authorizer: Authorizer, registry: 
       await discardBody(answer);
       throw error;
     }
-    if (better === undefined) return answer;
+    if (better === undefined || isStream(request.body)) return answer;
     await discardBody(answer);
     return send(authorize(request, better));
   };

@@ -29,7 +29,7 @@ export type OpenBlob = (from: number, signal: AbortSignal | undefined) => Promis
  */
 export async function openBlob(descriptor: Descriptor, from: number, open: OpenBlob): Promise<Readable> {
   // Nothing is left to ask for, and a range of no bytes cannot be written.
-  if (from > 0 && from >= descriptor.size) return Readable.from([]);
+  if (from > 0 && from === descriptor.size) return Readable.from([]);
   const opened = await open(from, undefined);
   const known = descriptor.size === UNKNOWN_SIZE ? await learnSize(opened, descriptor) : descriptor;
   await checkAnswer(opened, known, from);

@@ -9,7 +9,7 @@ import { showForeign, showUrl } from './text.ts';
 export interface Task {
   /** Completes "Cannot …", naming registry, repository and tag: `read the manifest of localhost:5000/app:1`. */
   readonly text: string;
-  readonly kind: 'manifest' | 'blob' | 'upload' | 'token' | 'list' | 'registry';
+  readonly kind: 'manifest' | 'blob' | 'upload' | 'manifest-upload' | 'token' | 'list' | 'registry';
   /** The registry, as in an image's name. */
   readonly domain: string;
   readonly signal: AbortSignal | undefined;
@@ -60,6 +60,9 @@ function explainStatus(error: StatusFailure, task: Task): AtomicError {
   const fail = (code: ErrorCode, found: string, hint?: string): AtomicError =>
     new AtomicError(code, `Cannot ${task.text}: ${found}${says}`, { cause: error, ...(hint && { hint }) });
   const { host } = error.url;
+  if (task.kind === 'manifest-upload' && isManifestRefusal(error.status, told.code)) {
+    return fail('manifest-refused', `${host} does not take a manifest of this kind`);
+  }
   switch (error.status) {
     case 401:
       return fail(
@@ -87,18 +90,15 @@ function explainStatus(error: StatusFailure, task: Task): AtomicError {
   }
 }
 
-/** What registries say of a manifest whose format they do not take: also Docker's, of one whose tag it looks for. */
-const REFUSALS = new Set(['MANIFEST_INVALID', 'TAG_INVALID', 'UNSUPPORTED']);
-
 /**
- * A manifest that was not stored, as `manifest-refused` when its format is at fault: then the other one may do.
- * Anything else passes unchanged.
+ * Registries that do not know a type of manifest say so in several ways.
+ * @see containers/image, `isManifestInvalidError`
  */
-export function explainRefusal(error: unknown): unknown {
-  if (!isAtomicError(error) || !(error.cause instanceof StatusFailure)) return error;
-  const { status, body } = error.cause;
-  const isRefused = status === 415 || (status === 400 && REFUSALS.has(readRegistryErrors(body).code));
-  return isRefused ? new AtomicError('manifest-refused', error.message, { cause: error.cause }) : error;
+function isManifestRefusal(status: number, code: string): boolean {
+  if (status === 415) return true;
+  return (
+    [400, 405, 422].includes(status) && ['MANIFEST_INVALID', 'TAG_INVALID', 'UNSUPPORTED'].includes(code)
+  );
 }
 
 function explainMissing(
@@ -107,7 +107,9 @@ function explainMissing(
   host: string,
   fail: (code: ErrorCode, found: string, hint?: string) => AtomicError,
 ): AtomicError {
-  if (code === 'NAME_UNKNOWN' || task.kind === 'upload' || task.kind === 'list') {
+  const isOfRepository =
+    ['upload', 'list'].includes(task.kind) || (task.kind === 'manifest-upload' && code === '');
+  if (code === 'NAME_UNKNOWN' || isOfRepository) {
     return fail('image-not-found', `${host} has no such repository`, 'Check the name of the image.');
   }
   if (task.kind === 'manifest') {

@@ -62,31 +62,31 @@ export function resolveLocation(location: string | string[] | undefined, asked: 
   return url;
 }
 
-/** This machine, and its link: there clouds answer questions about the machine that asks, keys included. */
-const NEAR = new BlockList();
-for (const [network, prefix] of [
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['0.0.0.0', 8],
-] as const)
-  NEAR.addSubnet(network, prefix, 'ipv4');
-for (const [network, prefix] of [
-  ['::', 127],
-  ['fe80::', 10],
-] as const)
-  NEAR.addSubnet(network, prefix, 'ipv6');
+const HERE = new BlockList();
+HERE.addSubnet('127.0.0.0', 8, 'ipv4');
+HERE.addSubnet('0.0.0.0', 8, 'ipv4');
+HERE.addSubnet('::', 127, 'ipv6');
+
+/** There clouds answer questions about the machine that asks, keys included. */
+const LINK_LOCAL = new BlockList();
+LINK_LOCAL.addSubnet('169.254.0.0', 16, 'ipv4');
+LINK_LOCAL.addSubnet('fe80::', 10, 'ipv6');
 
 /**
- * Whether a URL leads to this machine or its link though `from`, which named it, is farther away: nothing of a
- * registry's is there, and what is there trusts whoever can reach it. Names are not looked up.
+ * Whether a URL leads to this machine though `from`, which named it, is elsewhere, or to another host on the link:
+ * nothing of a registry's is there, and what is there trusts whoever can reach it. Names are not looked up.
  */
 export function isNearer(url: URL, from: URL): boolean {
-  return url.hostname !== from.hostname && isNear(url) && !isNear(from);
+  if (url.hostname === from.hostname) return false;
+  return holds(LINK_LOCAL, url) || (isHere(url) && !isHere(from));
 }
 
-function isNear(url: URL): boolean {
-  const host = url.hostname.replace(/^\[|[\].]$/g, '');
+function isHere(url: URL): boolean {
+  return holds(HERE, url) || /(?:^|\.)localhost\.?$/.test(url.hostname);
+}
+
+function holds(list: BlockList, { hostname }: URL): boolean {
+  const host = hostname.replace(/^\[|\]$/g, '');
   const family = isIP(host);
-  if (family === 0) return /(?:^|\.)localhost$/.test(host);
-  return NEAR.check(host, family === 4 ? 'ipv4' : 'ipv6');
+  return family !== 0 && list.check(host, family === 4 ? 'ipv4' : 'ipv6');
 }

@@ -53,7 +53,8 @@ export async function waitToRetry(
   await timing.pause(waitMs, signal);
 }
 
-function isPassing(error: unknown): error is ConnectionFailure | StatusFailure {
+/** Whether a failure may be gone at the next try. */
+export function isPassing(error: unknown): error is ConnectionFailure | StatusFailure {
   if (error instanceof StatusFailure) return PASSING_STATUSES.has(error.status);
   return error instanceof ConnectionFailure && error.code !== undefined && PASSING_CODES.has(error.code);
 }

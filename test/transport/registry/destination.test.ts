@@ -82,8 +82,7 @@ describe('a blob', () => {
   it.each([
     [403, 'denied'],
     [404, 'image-not-found'],
-    [413, 'registry-error'],
-    [503, 'registry-error'],
+    [400, 'registry-error'],
   ])('that is refused with %i is the error %s, and is not sent again', async (status, code) => {
     const registry = await startRegistry();
     registry.addFault(/^PUT/, { kind: 'status', status });
@@ -138,6 +137,37 @@ describe('a manifest', () => {
     registry.addFault(/^PUT/, { kind: 'status', status: 503 }, 2);
     await openDestination(`${registry.host}/app:1`).putManifest(manifest, digest, 'reference');
     expect(registry.count(/^PUT/)).toBe(3);
+  });
+
+  it.each([
+    [400, 'MANIFEST_INVALID'],
+    [400, 'TAG_INVALID'],
+    [405, 'UNSUPPORTED'],
+    [415, ''],
+  ])('that the registry refuses for its type with %i %s is an error of its own', async (status, code) => {
+    const registry = await startRegistry();
+    const digest = registry.addManifest('elsewhere', manifest.bytes, OCI_MANIFEST);
+    const body = JSON.stringify({ errors: [{ code, message: 'not this one' }] });
+    registry.addFault(/^PUT/, { kind: 'status', status, body });
+    const putting = openDestination(`${registry.host}/app:1`).putManifest(manifest, digest, 'reference');
+    const error = await failureOf(putting);
+    expect([error.code, error.message]).toEqual([
+      'manifest-refused',
+      expect.stringContaining('does not take a manifest of this kind'),
+    ]);
+  });
+
+  it.each([
+    [400, 'DIGEST_INVALID', 'registry-error'],
+    [404, 'MANIFEST_BLOB_UNKNOWN', 'registry-error'],
+    [404, 'NAME_UNKNOWN', 'image-not-found'],
+    [403, 'DENIED', 'denied'],
+  ])('that is refused with %i %s is the error %s', async (status, code, expected) => {
+    const registry = await startRegistry();
+    const digest = registry.addManifest('elsewhere', manifest.bytes, OCI_MANIFEST);
+    registry.addFault(/^PUT/, { kind: 'status', status, body: JSON.stringify({ errors: [{ code }] }) });
+    const putting = openDestination(`${registry.host}/app:1`).putManifest(manifest, digest, 'reference');
+    expect((await failureOf(putting)).code).toBe(expected);
   });
 
   it('is not stored under a digest that is another one', async () => {

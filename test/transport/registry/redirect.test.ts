@@ -78,6 +78,26 @@ describe('a location', () => {
     );
   });
 
+  it('never leads nearer to this machine than the registry is', () => {
+    const plain = new URL('http://r.example/v2/');
+    for (const near of [
+      'localhost:9',
+      '127.1.2.3',
+      '[::1]',
+      '0.0.0.0',
+      '169.254.169.254',
+      'a.localhost',
+      '2852039166',
+    ]) {
+      expect(() => resolveLocation(`http://${near}/x`, plain)).toThrow(/only this machine can reach/);
+      expect(() => resolveLocation(`https://${near}/x`, asked)).toThrow(/only this machine can reach/);
+    }
+    const local = new URL('http://127.0.0.1:5000/v2/');
+    expect(resolveLocation('http://localhost:9000/x', local).href).toBe('http://localhost:9000/x');
+    expect(() => resolveLocation('http://169.254.169.254/x', local)).toThrow(/only this machine/);
+    expect(resolveLocation('http://10.0.0.1/x', plain).href).toBe('http://10.0.0.1/x');
+  });
+
   it('has to be an HTTP URL', () => {
     for (const location of ['file:///etc/passwd', 'http://[', '', undefined]) {
       expect(() => resolveLocation(location, asked)).toThrow(/sends us on to/);

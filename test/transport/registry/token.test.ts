@@ -65,6 +65,8 @@ describe('a token server', () => {
     ])
       expect(() => read(`https://${host}/t`, 'https://r.example/')).toThrow(/only this machine can reach/);
     expect(read('https://localhost:5001/t', 'https://127.0.0.1:5000/')).toBe('https://localhost:5001/t');
+    expect(() => read('https://169.254.169.254/t', 'https://127.0.0.1:5000/')).toThrow(/only this machine/);
+    expect(read('https://169.254.1.1:5001/t', 'https://169.254.1.1/')).toBe('https://169.254.1.1:5001/t');
     expect(read('https://10.0.0.1/t', 'https://r.example/')).toBe('https://10.0.0.1/t');
   });
 
