@@ -1,20 +1,20 @@
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { isAtomicError } from '../../src/errors.ts';
 import { digestFromHex, type Digest } from '../../src/image/digest.ts';
 import { parseManifest, type ImageManifest } from '../../src/image/manifest.ts';
 import { parseRegistryImage } from '../../src/image/reference.ts';
 import { openRegistryDestination, openRegistrySource } from '../../src/transport/registry/index.ts';
-import type { RegistryOptions } from '../../src/transport/registry/index.ts';
-import type { ImageSource } from '../../src/transport/transport.ts';
+import type { RegistryDestinationOptions, RegistryOptions } from '../../src/transport/registry/index.ts';
+import type { ImageDestination, ImageSource } from '../../src/transport/transport.ts';
 import { makeCertificates, type TestCertificates } from '../registry/certificates.ts';
+import { startCuttingLine, startNarrowProxy } from '../registry/lines.ts';
 import { startRealRegistry, type RealRegistry, type RealRegistryOptions } from '../registry/real-registry.ts';
 
 const run = promisify(execFile);
@@ -202,7 +202,7 @@ describe('docker-registry', () => {
 
   it('goes on with a large blob whose connection was cut', async () => {
     const registry = await startRealRegistry();
-    const line = await startCuttingLine(registry.host, 10 * 1024 * 1024);
+    const line = await startCuttingLine(registry.host, { down: 10 * 1024 * 1024 });
     const retries: unknown[] = [];
     try {
       await skopeo(
@@ -223,40 +223,75 @@ describe('docker-registry', () => {
       await registry.close();
     }
   });
-});
 
-/** A port that leads to `target` and cuts every connection once it gave so many bytes. */
-async function startCuttingLine(
-  target: string,
-  bytes: number,
-): Promise<{ host: string; close(): Promise<void> }> {
-  const [host = '', port = ''] = target.split(':');
-  const server = createServer((near) => {
-    const far = createConnection({ host, port: Number(port) });
-    let given = 0;
-    near.pipe(far);
-    far.pipe(near);
-    far.on('data', (chunk: Buffer) => {
-      given += chunk.length;
-      if (given > bytes) near.resetAndDestroy();
-    });
-    for (const [end, other] of [
-      [near, far],
-      [far, near],
+  it('takes a large blob in parts when what stands before it refuses it whole', async () => {
+    const registry = await startRegistry();
+    const proxy = await startNarrowProxy(registry.host, 1024 * 1024);
+    cleanups.push(() => proxy.close());
+    const bytes = randomBytes(3_000_000);
+    const descriptor = { mediaType: '', digest: await hash(bytes), size: bytes.length };
+    const destination = openDestination(`${proxy.host}/app:1`);
+    await destination.putBlob(descriptor, Readable.from([bytes]));
+    const source = openSource(`${registry.host}/app:1`);
+    expect(await hash(await source.getBlob(descriptor))).toBe(descriptor.digest);
+  });
+
+  it('takes a small blob though its line is cut, and a large one when it is put again', async () => {
+    const registry = await startRegistry();
+    for (const [size, failures] of [
+      [5_000_000, []],
+      [LARGE_BYTES + 8_000_000, ['upload-broken']],
     ] as const) {
-      end.on('error', () => undefined);
-      end.on('close', () => other.destroy());
+      const line = await startCuttingLine(registry.host, { up: size / 2, times: 1 });
+      cleanups.push(() => line.close());
+      const bytes = randomBytes(size);
+      const descriptor = { mediaType: '', digest: await hash(bytes), size };
+      const destination = openDestination(`${line.host}/app:1`);
+      const put = (): Promise<void> => destination.putBlob(descriptor, Readable.from(split(bytes)));
+      const first = await put().catch((error: unknown) => error);
+      if (first !== undefined) await put();
+      expect(isAtomicError(first) ? [first.code] : []).toEqual(failures);
+      expect(await destination.hasBlob(descriptor)).toBe(true);
     }
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('the line has no port');
-  return {
-    host: `127.0.0.1:${address.port}`,
-    async close() {
-      server.close();
-      await once(server, 'close');
-    },
-  };
+
+  it('mounts what another of its repositories has', async () => {
+    const registry = await startRegistry();
+    const bytes = randomBytes(1000);
+    const descriptor = { mediaType: '', digest: await hash(bytes), size: bytes.length };
+    await openDestination(`${registry.host}/base:1`).putBlob(descriptor, Readable.from([bytes]));
+    expect(await openDestination(`${registry.host}/app:1`).hasBlob(descriptor)).toBe(false);
+    const mountFrom = parseRegistryImage(`${registry.host}/base:1`);
+    expect(await openDestination(`${registry.host}/app:1`, { mountFrom }).hasBlob(descriptor)).toBe(true);
+    const source = openSource(`${registry.host}/app:1`);
+    expect(await hash(await source.getBlob(descriptor))).toBe(descriptor.digest);
+    expect(await hash(await source.getBlob(descriptor, 400))).toBe(await hash(bytes.subarray(400)));
+  });
+});
+
+const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function startRegistry(): Promise<RealRegistry> {
+  const registry = await startRealRegistry();
+  cleanups.push(() => registry.close());
+  return registry;
+}
+
+function openSource(name: string): ImageSource {
+  const source = openRegistrySource(parseRegistryImage(name), optionsFor({}));
+  cleanups.push(() => source.close());
+  return source;
+}
+
+function openDestination(name: string, told: Partial<RegistryDestinationOptions> = {}): ImageDestination {
+  const destination = openRegistryDestination(parseRegistryImage(name), { ...optionsFor({}), ...told });
+  cleanups.push(() => destination.close());
+  return destination;
+}
+
+function* split(bytes: Buffer): Generator<Buffer> {
+  for (let at = 0; at < bytes.length; at += 65_536) yield bytes.subarray(at, at + 65_536);
 }

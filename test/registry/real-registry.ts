@@ -6,12 +6,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import type { TokenServer } from './token-server.ts';
 
 export interface RealRegistryOptions {
   /** PEM files of the server. */
   readonly tls?: { readonly certificate: string; readonly key: string };
   /** Basic authentication with this one user. */
   readonly htpasswd?: { readonly username: string; readonly password: string };
+  /** A token server whose tokens it takes, and the PEM file of the certificate that vouches for them. */
+  readonly token?: TokenServer['auth'] & { readonly rootcertbundle: string };
   /** Whether it takes and serves manifests of schema 1. */
   readonly schema1?: boolean;
 }
@@ -59,7 +62,7 @@ export async function startRealRegistry(options: RealRegistryOptions = {}): Prom
 async function configure(
   folder: string,
   host: string,
-  { tls, htpasswd, schema1 }: RealRegistryOptions,
+  { tls, htpasswd, token, schema1 }: RealRegistryOptions,
 ): Promise<object> {
   const auth =
     htpasswd === undefined
@@ -71,6 +74,7 @@ async function configure(
     storage: { filesystem: { rootdirectory: join(folder, 'storage') } },
     http: { addr: host, ...(tls === undefined ? {} : { tls }), secret: 'only for this test' },
     ...auth,
+    ...(token === undefined ? {} : { auth: { token } }),
     ...(schema1 === true ? { compatibility: { schema1: { enabled: true } } } : {}),
   };
 }

@@ -5,7 +5,7 @@
  * Below it stand endpoint (TLS or not), connections (proxies, certificates) and explain (failures as sentences).
  */
 export { createClient, createRegistryClient, type Call, type RegistryClient } from './client.ts';
-export { openRegistryDestination } from './destination.ts';
 export { checkCredentials } from './login.ts';
+export { openRegistryDestination, type RegistryDestinationOptions } from './destination.ts';
 export type { RegistryOptions, Timing } from './options.ts';
 export { openRegistrySource } from './source.ts';
