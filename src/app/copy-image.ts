@@ -35,6 +35,7 @@ export async function copyBetween(app: TransferApp, request: CopyRequest): Promi
     const destination = await openDestination(to, {
       ...openOptions(app, request.to),
       additionalTags: request.additionalTags ?? [],
+      ...(from.transport === 'docker' && { mountFrom: from.image }),
     });
     try {
       const { folder } = destination;

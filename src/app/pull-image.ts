@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { AtomicError } from '../errors.ts';
+import { readRegistriesConf } from '../config/registries-conf/index.ts';
 import { importLayers } from '../copy/import.ts';
 import { readImage, resolveManifest, type ResolvedManifest } from '../copy/resolve.ts';
 import type { Descriptor } from '../image/descriptor.ts';
@@ -63,6 +64,7 @@ export function openOptions(app: TransferApp, access: RegistryAccess): OpenOptio
     signal: app.signal,
     locks: app.locks,
     environment: app.environment,
+    registries: () => readRegistriesConf(app.environment),
   };
 }
 

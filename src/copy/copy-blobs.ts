@@ -1,7 +1,9 @@
 import { pipeline, Readable } from 'node:stream';
+import { isAtomicError } from '../errors.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
 import { layerMediaType, layerTypeOf, type Compression, type ManifestFormat } from '../image/media-type.ts';
+import { REQUEST_TRIES } from '../limits.ts';
 import { detectCompression, peek } from '../stream/decompress.ts';
 import { VerifyStream } from '../stream/verify.ts';
 import type { BlobClaim } from '../transport/blob-claims.ts';
@@ -54,7 +56,7 @@ export async function copyBlobs(run: CopyRun, place: BlobsPlace, tasks: readonly
     for (let next = queue.shift(); next !== undefined && !stop.aborted; next = queue.shift()) {
       const [key, task] = next;
       try {
-        run.blobs.set(key, await copyBlob(run, place, task, stop));
+        run.blobs.set(key, await untilUploaded(() => copyBlob(run, place, task, stop)));
       } catch (error) {
         failed.abort(error);
       }
@@ -63,6 +65,17 @@ export async function copyBlobs(run: CopyRun, place: BlobsPlace, tasks: readonly
   const workers = run.destination.traits.parallel ? PARALLEL_BLOBS : 1;
   await Promise.all(Array.from({ length: workers }, work));
   if (stop.aborted) throw stop.reason;
+}
+
+/** A blob whose upload broke is read again from its source, which gives it as often as it is asked. */
+async function untilUploaded(copy: () => Promise<StoredBlob>): Promise<StoredBlob> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await copy();
+    } catch (error) {
+      if (tries === REQUEST_TRIES || !isAtomicError(error, 'upload-broken')) throw error;
+    }
+  }
 }
 
 /** Those that are to be changed count as they are: nobody knows what will become of them. */

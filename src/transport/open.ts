@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import { AtomicError } from '../errors.ts';
 import type { Locks } from '../host/ports.ts';
-import type { ImageReference } from '../image/reference.ts';
+import type { ImageReference, RegistryImage } from '../image/reference.ts';
 import type { RegistryOptions } from './registry/index.ts';
 import type { Claiming } from './blob-claims.ts';
 import type { ImageDestination, ImageSource } from './transport.ts';
@@ -14,6 +14,8 @@ export interface OpenOptions extends Omit<RegistryOptions, 'plainHttp'> {
   /** More names for an image in an archive or engine of Docker: `NAME[:TAG]`. */
   readonly additionalTags?: readonly string[];
   readonly locks?: Locks;
+  /** Where a copy comes from, when that is a registry: blobs in the one it goes to need not travel. */
+  readonly mountFrom?: RegistryImage;
 }
 
 export interface OpenedSource {

@@ -1,10 +1,10 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import { copyImage } from '../../src/copy/copy.ts';
-import { AtomicError } from '../../src/errors.ts';
+import { AtomicError, isAtomicError } from '../../src/errors.ts';
 import type { ProgressEvent } from '../../src/events.ts';
 import type { Descriptor } from '../../src/image/descriptor.ts';
-import { limitOf } from '../../src/limits.ts';
+import { limitOf, REQUEST_TRIES } from '../../src/limits.ts';
 import { buildImage, buildIndex, sha256, type BuiltImage } from '../fixtures/image-builder.ts';
 import { failureOf } from '../stream/collect.ts';
 import { bytesOf, copyOptions, FakeDestination, sourceOf, stuck, type FakeSource } from './fakes.ts';
@@ -66,6 +66,31 @@ describe('copyImage', () => {
     destination.blobs.set(image.configDigest, image.config);
     expect(await copy(source, destination)).toMatchObject({ copied: 1, present: 1 });
     expect(source.asked).toEqual([image.configDigest, image.layers[0]?.descriptor.digest]);
+  });
+
+  test.each([
+    [1, undefined],
+    [REQUEST_TRIES, 'upload-broken'],
+  ])('reads a blob again whose upload broke %i times', async (times, code) => {
+    const image = imageOf(1);
+    const layer = image.layers[0]?.descriptor.digest;
+    const source = sourceOf(image);
+    const destination = new FakeDestination();
+    const put = destination.putBlob.bind(destination);
+    let broken = 0;
+    destination.putBlob = async (descriptor, bytes) => {
+      if (descriptor.digest !== layer || broken === times) return put(descriptor, bytes);
+      broken += 1;
+      throw new AtomicError('upload-broken', 'the line broke');
+    };
+    const outcome = await copy(source, destination).catch((error: unknown) => error);
+    expect(isAtomicError(outcome) ? outcome.code : undefined).toBe(code);
+    expect(source.asked.filter((digest) => digest === layer)).toHaveLength(
+      Math.min(times + 1, REQUEST_TRIES),
+    );
+    expect(destination.blobs.has(image.configDigest) && destination.manifests.size === 1).toBe(
+      code === undefined,
+    );
   });
 
   test('asks for room for what a folder lacks, before the first byte', async () => {
