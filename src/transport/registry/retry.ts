@@ -62,7 +62,8 @@ export function isPassing(error: unknown): error is ConnectionFailure | StatusFa
 /** Retry-After in milliseconds from `now`: seconds or a date, RFC 9110 section 10.2.3. */
 export function readRetryAfter(header: string | undefined, now: number): number | undefined {
   if (header === undefined) return undefined;
-  if (/^\d+$/.test(header)) return Number(header) * 1000;
+  // More digits than a number of milliseconds has are as good as for ever.
+  if (/^\d+$/.test(header)) return Math.min(Number(header) * 1000, Number.MAX_SAFE_INTEGER);
   const date = Date.parse(header);
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
