@@ -1,6 +1,5 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { open, rm, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { AtomicError, describeDiskFull } from '../errors.ts';
@@ -27,6 +26,7 @@ import {
 import { digestOf, verifyBytes, VerifyStream } from '../stream/verify.ts';
 import { streamRange } from '../transport/local-file.ts';
 import type { ImageSource } from '../transport/transport.ts';
+import { openNameless } from './nameless-file.ts';
 
 export interface Schema1Options {
   /** Where the layers of such an image wait, in a file without a name. */
@@ -197,13 +197,6 @@ class Spool {
     this.#file = undefined;
     await file?.close();
   }
-}
-
-async function openNameless(folder: string): Promise<FileHandle> {
-  const path = join(folder, `atomic-ts-${randomUUID()}`);
-  const file = await open(path, 'wx+', 0o600);
-  await rm(path);
-  return file;
 }
 
 /** Passes bytes on that are in the file then. */
