@@ -1,10 +1,9 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { constants, writeFile } from 'node:fs';
-import { open, rm, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { writeFile } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import { Transform, Writable, type Readable, type TransformCallback } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { AtomicError, describeDiskFull, messageOf } from '../errors.ts';
+import { AtomicError, describeDiskFull } from '../errors.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import { digestFromHex, type Digest } from '../image/digest.ts';
 import type { Compression } from '../image/media-type.ts';
@@ -13,6 +12,7 @@ import { createDecompressor, describeBrokenStream, UnpackedLimit } from '../stre
 import { VerifyStream } from '../stream/verify.ts';
 import { streamRange } from '../transport/local-file.ts';
 import type { CopyRun } from './copy-run.ts';
+import { openNameless } from './nameless-file.ts';
 
 /** A layer on its way from one compression to another. */
 export interface BlobChange {
@@ -27,7 +27,7 @@ export interface BlobChange {
   readonly onProgress: (bytes: number) => void;
 }
 
-/** A changed blob, whole and verified, in a file that has no name any more: it is gone with its handle. */
+/** A changed blob, whole and verified, in a file that is gone with its handle. */
 export interface SpooledBlob {
   readonly digest: Digest;
   readonly size: number;
@@ -84,17 +84,6 @@ export async function transformBlob(
 /** Bytes that wait to be written. */
 const WRITE_BUFFER_BYTES = 1024 * 1024;
 
-/** A new file that only its handle leads to, so that nothing of it outlives us, however we end. */
-async function openNameless(folder: string): Promise<FileHandle> {
-  const path = join(folder, `atomic-ts-${randomUUID()}`);
-  const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-  const file = await open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600).catch((error: unknown) => {
-    throw unwritable(error, folder);
-  });
-  await rm(path);
-  return file;
-}
-
 /** The handle's own stream would keep it open, and hold up its end for that. */
 function writeTo(file: FileHandle): Writable {
   return new Writable({
@@ -102,15 +91,6 @@ function writeTo(file: FileHandle): Writable {
     write(chunk: Buffer, _encoding, done) {
       writeFile(file.fd, chunk, done);
     },
-  });
-}
-
-function unwritable(error: unknown, folder: string): unknown {
-  const described = describeDiskFull(error, folder);
-  if (described !== error) return described;
-  return new AtomicError('file-exists', `Cannot make a temp file in ${folder}: ${messageOf(error)}`, {
-    cause: error,
-    hint: 'Name a folder that can be written in TMPDIR.',
   });
 }
 
