@@ -36,7 +36,7 @@ interface Old {
 /** A source whose image is of schema 1. */
 function oldSource(
   blobs: readonly (Buffer | 'throwaway')[],
-  { signal = new AbortController().signal, tempFolder = spool() } = {},
+  { signal = new AbortController().signal, tempFolder = spool(), signed = true } = {},
 ): Old {
   const layers = blobs.map((blob): OldLayer =>
     blob === 'throwaway'
@@ -45,8 +45,9 @@ function oldSource(
   );
   const document = oldManifest(layers);
   const fake = sourceOf(buildImage({ layers: [] }));
-  const bytes = signOld(document);
-  const digest = sha256(Buffer.from(JSON.stringify(document, undefined, 3)));
+  const unsigned = Buffer.from(JSON.stringify(document, undefined, 3));
+  const digest = sha256(unsigned);
+  const bytes = signed ? signOld(document) : unsigned;
   fake.manifests.set(digest, { bytes, mediaType: '' });
   for (const blob of blobs) {
     if (blob !== 'throwaway') fake.instead.set(sha256(blob), () => bytesOf(blob));
@@ -111,6 +112,12 @@ describe('acceptSchema1', () => {
     expect(byTag.digest).toBe(digestOf(byTag.raw.bytes));
     expect(byTag.raw.madeFrom).toBe(digest);
     await source.close();
+  });
+
+  test('is the same image when nobody signed it', async () => {
+    const [signed, unsigned] = [oldSource([ONE]), oldSource([ONE], { signed: false })];
+    expect(await unsigned.source.getManifest(unsigned.digest)).toEqual(await signed.source.getManifest());
+    await Promise.all([signed.source.close(), unsigned.source.close()]);
   });
 
   test('is not taken for another digest, neither by itself nor by who resolves it', async () => {
