@@ -10,6 +10,7 @@ import type { App } from './context.ts';
 import { readImageVariables } from './image-templates.ts';
 import { readReference, type RegistryAccess } from './pull-image.ts';
 import { readRemoteImage } from './remote-image.ts';
+import { openFirst, readCandidates } from './short-name.ts';
 import { readIfReference } from './stored-image.ts';
 import { displayName } from './stage-deployment.ts';
 import type { FoundContainer } from './find-installed.ts';
@@ -68,10 +69,11 @@ export async function readImageInfo(app: App, request: InfoRequest): Promise<Ima
 }
 
 async function readRemoteInfo(app: App, { text, access }: InfoRequest): Promise<ImageInfo> {
-  const reference = readReference(text);
-  const { digest, config } = await readRemoteImage(app, reference, access);
-  const imageName = registryName(reference, true) ?? text;
-  return { imageName, digest, labels: config.labels, variables: undefined, container: undefined };
+  return openFirst(await readCandidates(app, text, readReference(text)), async (reference) => {
+    const { digest, config } = await readRemoteImage(app, reference, access);
+    const imageName = registryName(reference, true) ?? text;
+    return { imageName, digest, labels: config.labels, variables: undefined, container: undefined };
+  });
 }
 
 /** atomic's prune took configs of images in use; what else it knows of such an image is told all the same. */

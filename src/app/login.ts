@@ -183,6 +183,7 @@ async function changeAuthFile(
     purpose,
     waitMs: lockWaitMs,
     signal,
+    passing: true,
   });
   try {
     const what = nameAuthFile(path);

@@ -13,6 +13,7 @@ import type { OpenOptions } from '../transport/open.ts';
 import type { App, TransferApp } from './context.ts';
 import { openImageSource } from './open-source.ts';
 import { openPartialLayers } from './partial-layers.ts';
+import { openFirst, readCandidates } from './short-name.ts';
 import { requireStoreRoom } from './require-room.ts';
 import { shareStore } from './store-lock.ts';
 import { importMarked } from './sync-imports.ts';
@@ -101,9 +102,25 @@ export async function holdImage(app: App, find: () => Promise<StoredImage>): Pro
 
 /** What `pullImage` does, for a caller that shares the store. */
 export async function importImage(app: App, text: string, access: RegistryAccess): Promise<PulledImage> {
-  const reference = readReference(text);
-  tellReading(app, text, reference);
-  const { source, imageName } = await openImageSource(app, reference, access);
+  const typed = readReference(text);
+  tellReading(app, text, typed);
+  // A short name stays the image's name, wherever it is from.
+  const name = typed.transport === 'docker' ? typed.image.given : undefined;
+  return openFirst(await readCandidates(app, text, typed), (reference) =>
+    importFrom(app, reference, name, access),
+  );
+}
+
+/** @param name under which it is stored; by default what its source calls it */
+async function importFrom(
+  app: App,
+  reference: ImageReference,
+  name: string | undefined,
+  access: RegistryAccess,
+): Promise<PulledImage> {
+  const opened = await openImageSource(app, reference, access);
+  const { source } = opened;
+  const imageName = name ?? opened.imageName;
   try {
     const platform = platformOf(app);
     const resolved = await resolveManifest(source, platform, digestOfReference(reference));
@@ -148,21 +165,14 @@ function tellLeftOut(app: App, devices: number): void {
   app.report({ event: 'warning', text });
 }
 
-/** Says how a name was taken that can be taken in two ways. */
+/** Says how `oci:` was taken, which can be taken in two ways. */
 function tellReading(app: App, text: string, reference: ImageReference): void {
-  const tell = (sentence: string): void => app.report({ event: 'notice', text: sentence });
-  if (/^oci:[^./]/.test(text)) {
-    tell(
-      reference.transport === 'oci'
-        ? `\`${text}\` is taken for the layout folder ${reference.path}`
-        : `\`${text}\` is taken for an image in a registry: there is no such folder`,
-    );
-  }
-  if (reference.transport === 'docker' && !reference.image.qualified) {
-    tell(
-      `The image \`${reference.image.given}\` is not fully qualified: it is pulled from ${reference.image.domain}`,
-    );
-  }
+  if (!/^oci:[^./]/.test(text)) return;
+  const sentence =
+    reference.transport === 'oci'
+      ? `\`${text}\` is taken for the layout folder ${reference.path}`
+      : `\`${text}\` is taken for an image in a registry: there is no such folder`;
+  app.report({ event: 'notice', text: sentence });
 }
 
 function digestOfReference(reference: ImageReference): StoredImage['digest'] | undefined {

@@ -14,3 +14,4 @@ export {
   type ShortNameMode,
 } from './conf.ts';
 export { readRegistriesConf } from './read.ts';
+export { readShortName, type ShortName } from './short-names.ts';

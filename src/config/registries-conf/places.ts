@@ -15,8 +15,12 @@ export function readPlace(text: string, key: string, path: string): string | und
 /** @throws AtomicError `config-invalid` for what is no `host[:port]` */
 export function readSearchRegistry(text: string, path: string): string {
   const host = readPlace(text, 'search registry', path);
-  if (host === undefined || !HOST.test(host)) {
-    throw invalid(path, `the search registry "${text}"`, 'It is written HOST[:PORT], without a path.');
+  if (host === undefined || !HOST.test(host) || isQualified(`${host}/image`) !== true) {
+    throw invalid(
+      path,
+      `the search registry "${text}"`,
+      'It is written HOST[:PORT], with a dot, a port or the name localhost, and without a path.',
+    );
   }
   return host;
 }

@@ -68,6 +68,7 @@ describe('a registries.conf', () => {
     ['unqualified-search-registries = "docker.io"', 'unqualified-search-registries that is no list of texts'],
     ['unqualified-search-registries = ["docker.io/library"]', 'the search registry "docker.io/library"'],
     ['unqualified-search-registries = [""]', 'the search registry ""'],
+    ['unqualified-search-registries = ["nodot"]', 'the search registry "nodot"'],
     ['short-name-mode = "ask"', 'short-name-mode = "ask"'],
     ['[[registry]]\nblocked = true', 'a [[registry]] with neither prefix nor location'],
     ['[registry]\nlocation = "x.org"', 'a registry that is no list of tables'],
