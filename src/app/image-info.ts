@@ -69,7 +69,7 @@ export async function readImageInfo(app: App, request: InfoRequest): Promise<Ima
 }
 
 async function readRemoteInfo(app: App, { text, access }: InfoRequest): Promise<ImageInfo> {
-  return openFirst(await readCandidates(app, text, readReference(text)), async (reference) => {
+  return openFirst(await readCandidates(app, text, readReference(text), access), async (reference) => {
     const { digest, config } = await readRemoteImage(app, reference, access);
     const imageName = registryName(reference, true) ?? text;
     return { imageName, digest, labels: config.labels, variables: undefined, container: undefined };

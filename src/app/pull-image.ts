@@ -106,7 +106,7 @@ export async function importImage(app: App, text: string, access: RegistryAccess
   tellReading(app, text, typed);
   // A short name stays the image's name, wherever it is from.
   const name = typed.transport === 'docker' ? typed.image.given : undefined;
-  return openFirst(await readCandidates(app, text, typed), (reference) =>
+  return openFirst(await readCandidates(app, text, typed, access), (reference) =>
     importFrom(app, reference, name, access),
   );
 }

@@ -3,17 +3,20 @@ import { readRegistriesConf, readShortName } from '../config/registries-conf/ind
 import { AtomicError, isAtomicError } from '../errors.ts';
 import type { ImageReference, RegistryImage } from '../image/reference.ts';
 import type { TransferApp } from './context.ts';
+import type { RegistryAccess } from './pull-image.ts';
 
 /**
  * What an image that was typed may stand for, in the order in which it is looked for: more than one only where several
  * registries are searched. `docker://NAME` is Docker Hub's, as in skopeo. A notice says how a short name was taken.
- * @throws AtomicError `reference-invalid` when short-name-mode wants a person to choose: none is asked
+ * @throws AtomicError `reference-invalid` when short-name-mode wants a person to choose: none is asked; `usage` when
+ * credentials would go to several registries
  * @see containers-registries.conf(5), "Short-Name Aliasing"
  */
 export async function readCandidates(
   app: Pick<TransferApp, 'environment' | 'report'>,
   text: string,
   reference: ImageReference,
+  access: Pick<RegistryAccess, 'credentials'>,
 ): Promise<readonly ImageReference[]> {
   if (reference.transport !== 'docker' || reference.image.qualified) return [reference];
   const { given, domain } = reference.image;
@@ -30,6 +33,7 @@ export async function readCandidates(
     await readRegistriesConf(app.environment),
   );
   if (isAmbiguous) throw ambiguous(given, images);
+  if (images.length > 1 && access.credentials !== undefined) throw whoseCredentials(given, images);
   tell(
     alias?.name === undefined
       ? images.map((image) => image.domain).join(', else from ')
@@ -42,6 +46,13 @@ function ambiguous(given: string, images: readonly RegistryImage[]): AtomicError
   const names = images.map((image) => image.given);
   return new AtomicError('reference-invalid', `The image \`${given}\` may be any of ${names.join(', ')}`, {
     hint: 'Write which one is meant: registries.conf has short-name-mode = "enforcing".',
+  });
+}
+
+function whoseCredentials(given: string, images: readonly RegistryImage[]): AtomicError {
+  const domains = images.map((image) => image.domain).join(', ');
+  return new AtomicError('usage', `Credentials for \`${given}\` would be shown to each of ${domains}`, {
+    hint: 'Write which registry is meant, before the name of the image.',
   });
 }
 

@@ -5,7 +5,7 @@ import { chooseCredentials, helperOf, parseAuthDocument, type AuthDocument } fro
 import { getFromHelper, type HelperContext } from './credential-helper.ts';
 import type { Credentials } from './credentials.ts';
 import { readConfigFile } from './read-file.ts';
-import { AUTH_FILE_HELPER, readRegistriesConf } from './registries-conf/index.ts';
+import { AUTH_FILE_HELPER, readRegistriesConf, type RegistriesConf } from './registries-conf/index.ts';
 import { userConfigFolder, variableOf, type Environment } from './user-folders.ts';
 
 export { isIdentityToken, type Credentials, type IdentityToken, type UserPassword } from './credentials.ts';
@@ -20,6 +20,8 @@ export interface AuthFileQuery {
   /** Asks nobody. */
   readonly anonymous?: boolean;
   readonly environment: Environment;
+  /** The host's registries.conf, where somebody has read it already. */
+  readonly registries?: (() => Promise<RegistriesConf>) | undefined;
   /** Runs credential helpers; where it is not given, none is asked. */
   readonly exec?: HelperContext['exec'] | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -35,7 +37,8 @@ export interface AuthFileQuery {
  */
 export async function findCredentials(query: AuthFileQuery): Promise<Credentials | undefined> {
   if (query.anonymous === true) return undefined;
-  const { credentialHelpers } = await readRegistriesConf(query.environment);
+  const { registries = () => readRegistriesConf(query.environment) } = query;
+  const { credentialHelpers } = await registries();
   for (const helper of credentialHelpers) {
     const credentials =
       helper === AUTH_FILE_HELPER ? await findInFiles(query) : await askHelper(helper, query);

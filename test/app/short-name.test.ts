@@ -10,7 +10,11 @@ const folder = useTempFolder();
 const SEARCH = 'unqualified-search-registries = ["a.example", "b.example"]\n';
 
 /** What an image that was typed may stand for, and the notices. */
-async function candidates(text: string, conf: string): Promise<{ names: string[]; notices: string[] }> {
+async function candidates(
+  text: string,
+  conf: string,
+  access: Parameters<typeof readCandidates>[3] = {},
+): Promise<{ names: string[]; notices: string[] }> {
   const path = join(folder(), 'registries.conf');
   writeFileSync(path, conf);
   const notices: string[] = [];
@@ -22,6 +26,7 @@ async function candidates(text: string, conf: string): Promise<{ names: string[]
     app,
     text,
     parseReference(text, () => false),
+    access,
   );
   return { names: found.map(formatReference), notices };
 }
@@ -55,6 +60,20 @@ describe('an image that was typed', () => {
       code: 'reference-invalid',
       message: 'The image `mine/app` may be any of a.example/mine/app, b.example/mine/app',
     });
+  });
+});
+
+describe('credentials on the command line', () => {
+  const access = { credentials: { username: 'u', password: 's3cret' } };
+
+  it('are for one registry, and no short name may take them to several', async () => {
+    const failure: unknown = await candidates('mine/app', SEARCH, access).catch((error: unknown) => error);
+    expect(failure).toMatchObject({
+      code: 'usage',
+      message: 'Credentials for `mine/app` would be shown to each of a.example, b.example',
+    });
+    const one = 'unqualified-search-registries = ["a.example"]\n';
+    expect((await candidates('mine/app', one, access)).names).toEqual(['docker://a.example/mine/app']);
   });
 });
 
