@@ -8,6 +8,8 @@ export type FakeAuth =
       /** Needed for a token; without, everybody gets one that allows to pull. */
       readonly username?: string;
       readonly password?: string;
+      /** A refresh token that will do in place of both, when it is posted. */
+      readonly identityToken?: string;
       /** Named in the challenge; the fake's own `/token` when not given. */
       readonly realm?: string;
       /** Seconds, as the token server says. */
@@ -53,13 +55,18 @@ export class FakeGate {
   }
 
   /** What `/token` answers: undefined when the credentials are wrong. */
-  issue(request: IncomingMessage): object | undefined {
+  issue(request: IncomingMessage, body: Buffer): object | undefined {
     if (this.#auth?.kind !== 'token') return undefined;
-    const { username, password = '', expiresIn } = this.#auth;
-    const given = request.headers.authorization;
-    if (username !== undefined && given !== basic({ username, password })) return undefined;
+    const { username, password = '', expiresIn, identityToken } = this.#auth;
+    const url = new URL(request.url ?? '', 'http://fake');
+    const form = request.method === 'POST' ? new URLSearchParams(body.toString()) : undefined;
+    const isRight =
+      form === undefined
+        ? username === undefined || request.headers.authorization === basic({ username, password })
+        : form.get('grant_type') === 'refresh_token' && form.get('refresh_token') === identityToken;
+    if (!isRight) return undefined;
     const token = `token-${(this.#issued += 1)}`;
-    this.#tokens.set(token, new URL(request.url ?? '', 'http://fake').searchParams.getAll('scope'));
+    this.#tokens.set(token, form?.get('scope')?.split(' ') ?? url.searchParams.getAll('scope'));
     return { token, ...(expiresIn === undefined ? {} : { expires_in: expiresIn }) };
   }
 

@@ -38,7 +38,7 @@ export async function respond(
   const url = new URL(request.url ?? '', origin);
   const body = await readBody(state, request, url.pathname, fault);
   if (url.pathname === '/token') {
-    const token = gate.issue(request);
+    const token = gate.issue(request, body);
     return token === undefined ? refuse(401, 'UNAUTHORIZED', 'wrong password') : json(200, token);
   }
   const refusal = gate.check(request, origin);
