@@ -19,7 +19,7 @@ import {
 import { eraseFromHelper, storeInHelper } from '../config/credential-helper.ts';
 import { readConfigFile } from '../config/read-file.ts';
 import { AUTH_FILE_HELPER, readRegistriesConf } from '../config/registries-conf/index.ts';
-import { AtomicError } from '../errors.ts';
+import { AtomicError, isAtomicError } from '../errors.ts';
 import type { LoginApp } from './context.ts';
 import type { LoginTarget } from './login-target.ts';
 import { openOptions, type RegistryAccess } from './pull-image.ts';
@@ -175,7 +175,7 @@ async function changeAuthFile(
   change: (document: AuthDocument) => Promise<AuthDocument>,
 ): Promise<void> {
   const path = (await files.exists(given)) ? await files.realpath(given) : given;
-  await files.makeDirectory(dirname(path), 0o700);
+  await makeFolderFor(path, files);
   const purpose = `change ${nameAuthFile(path)}`;
   const lock = await locks.acquire({
     path: `${path}.lock`,
@@ -192,5 +192,17 @@ async function changeAuthFile(
     if (after !== before) await files.writeFileAtomic(path, formatAuthDocument(after), 0o600);
   } finally {
     await lock.release();
+  }
+}
+
+async function makeFolderFor(path: string, files: LoginApp['files']): Promise<void> {
+  try {
+    await files.makeDirectory(dirname(path), 0o700);
+  } catch (error) {
+    if (!isAtomicError(error, 'not-root')) throw error;
+    throw new AtomicError('not-root', error.message, {
+      hint: 'Say where with --authfile: outside of a session, which has XDG_RUNTIME_DIR, the usual place is root’s.',
+      cause: error,
+    });
   }
 }
