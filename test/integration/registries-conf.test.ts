@@ -95,11 +95,6 @@ const registry = (more = ''): string =>
   `[[registry]]\nprefix = "registry.test/team"\nlocation = "${far.host}"\ninsecure = true\n${more}\n`;
 
 describe('an image of a registry that registries.conf knows', () => {
-  it('comes from the location of its prefix', async () => {
-    writeFileSync(conf, registry());
-    expect(await find('registry.test/team/app:1')).toEqual(both(digests.far));
-  });
-
   it('comes from a mirror that has it, and else from the registry', async () => {
     writeFileSync(conf, registry() + mirror());
     expect(await find('registry.test/team/app:1')).toEqual(both(digests.near));
