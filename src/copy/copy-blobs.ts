@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { pipeline, Readable } from 'node:stream';
 import { isAtomicError } from '../errors.ts';
 import type { Descriptor } from '../image/descriptor.ts';
@@ -14,6 +15,8 @@ import { transformBlob } from './transform-blob.ts';
 
 /** Blobs on their way at the same time: as many as other tools take, since a registry serves each slowly. */
 const PARALLEL_BLOBS = 6;
+/** Who wants to know of an abort while one blob is on its way: its reader, its changes, its connection. */
+const LISTENERS_PER_BLOB = 8;
 /** Bytes enough to tell every compression that we know of. */
 const MAGIC_BYTES = 6;
 
@@ -52,6 +55,7 @@ export async function copyBlobs(run: CopyRun, place: BlobsPlace, tasks: readonly
   if (run.destination.folder !== undefined) await run.requireRoom(await findMissing(run, queued.values()));
   const failed = new AbortController();
   const stop = AbortSignal.any([run.signal, failed.signal]);
+  setMaxListeners(PARALLEL_BLOBS * LISTENERS_PER_BLOB, stop);
   const work = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined && !stop.aborted; next = queue.shift()) {
       const [key, task] = next;

@@ -22,7 +22,10 @@ async function write(path: string, entries: Record<string, string>): Promise<str
   return file;
 }
 
-async function find(name: string, more: { authFile?: string } = {}): Promise<string | undefined> {
+async function find(
+  name: string,
+  more: { authFile?: string; anonymous?: boolean } = {},
+): Promise<string | undefined> {
   const [domain = '', ...path] = name.split('/');
   const environment = { HOME: join(folder, 'home'), XDG_RUNTIME_DIR: join(folder, 'run') };
   const found = await findCredentials({ domain, repository: path.join('/'), environment, ...more });
@@ -42,6 +45,12 @@ describe('the credentials for an image', () => {
     expect(await find('r.example:5000/teams/app')).toBe('host');
     expect(await find('r.example/team/app')).toBe('other');
     expect(await find('xr.example/team/app')).toBeUndefined();
+  });
+
+  it('are none for who wants none', async () => {
+    await write('run/containers/auth.json', { 'r.example': 'host:1' });
+    expect(await find('r.example/app')).toBe('host');
+    expect(await find('r.example/app', { anonymous: true })).toBeUndefined();
   });
 
   it('may stand under the URLs that docker login wrote', async () => {
