@@ -153,10 +153,12 @@ function planLayer(
   return { descriptor, wish: wishFor(isMade, wishes, traits), isLeft: false };
 }
 
-function wishFor(isMade: boolean, { layers }: CopyWishes, traits: DestinationTraits): LayerWish {
+function wishFor(isMade: boolean, wishes: CopyWishes, traits: DestinationTraits): LayerWish {
   if (traits.layers === 'plain') return 'none';
-  if (layers !== undefined) return layers;
-  return traits.layers === 'compressed' && isMade ? 'compressed' : 'stored';
+  if (wishes.layers !== undefined) return wishes.layers;
+  // A destination of compressed layers takes plain ones, too: nothing forces that change.
+  const isFree = isMade && wishes.preserveDigests !== true;
+  return traits.layers === 'compressed' && isFree ? 'compressed' : 'stored';
 }
 
 function chooseFormat(

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { writeFile } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { Transform, Writable, type Readable, type TransformCallback } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -84,13 +83,15 @@ export async function transformBlob(
 /** Bytes that wait to be written. */
 const WRITE_BUFFER_BYTES = 1024 * 1024;
 
-/** The handle's own stream would keep it open, and hold up its end for that. */
+/** Writes to a file that stays open: closing it waits for a write that is on its way, but not for a stream's end. */
 function writeTo(file: FileHandle): Writable {
+  const append = async (chunk: Buffer, done: (error: Error | null) => void): Promise<void> => {
+    const failure = await file.writeFile(chunk).catch((error: Error) => error);
+    done(failure instanceof Error ? failure : null);
+  };
   return new Writable({
     highWaterMark: WRITE_BUFFER_BYTES,
-    write(chunk: Buffer, _encoding, done) {
-      writeFile(file.fd, chunk, done);
-    },
+    write: (chunk: Buffer, _encoding, done) => void append(chunk, done),
   });
 }
 
