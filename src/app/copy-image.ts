@@ -45,6 +45,7 @@ export async function copyBetween(app: TransferApp, request: CopyRequest): Promi
         expected: from.transport === 'docker' ? from.image.digest : undefined,
         zstd: zstdPrograms(app),
         tempFolder: tempFolderOf(app),
+        tries: request.to.tries,
         report: app.report,
         signal: app.signal,
         requireRoom: async (missing) => {

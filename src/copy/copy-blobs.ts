@@ -4,7 +4,6 @@ import { isAtomicError } from '../errors.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
 import { layerMediaType, layerTypeOf, type Compression, type ManifestFormat } from '../image/media-type.ts';
-import { REQUEST_TRIES } from '../limits.ts';
 import { detectCompression, peek } from '../stream/decompress.ts';
 import { VerifyStream } from '../stream/verify.ts';
 import type { BlobClaim } from '../transport/blob-claims.ts';
@@ -60,7 +59,7 @@ export async function copyBlobs(run: CopyRun, place: BlobsPlace, tasks: readonly
     for (let next = queue.shift(); next !== undefined && !stop.aborted; next = queue.shift()) {
       const [key, task] = next;
       try {
-        run.blobs.set(key, await untilUploaded(() => copyBlob(run, place, task, stop)));
+        run.blobs.set(key, await untilUploaded(run.tries, () => copyBlob(run, place, task, stop)));
       } catch (error) {
         failed.abort(error);
       }
@@ -72,12 +71,12 @@ export async function copyBlobs(run: CopyRun, place: BlobsPlace, tasks: readonly
 }
 
 /** A blob whose upload broke is read again from its source, which gives it as often as it is asked. */
-async function untilUploaded(copy: () => Promise<StoredBlob>): Promise<StoredBlob> {
-  for (let tries = 1; ; tries++) {
+async function untilUploaded(tries: number, copy: () => Promise<StoredBlob>): Promise<StoredBlob> {
+  for (let tried = 1; ; tried++) {
     try {
       return await copy();
     } catch (error) {
-      if (tries === REQUEST_TRIES || !isAtomicError(error, 'upload-broken')) throw error;
+      if (tried >= tries || !isAtomicError(error, 'upload-broken')) throw error;
     }
   }
 }

@@ -19,6 +19,8 @@ export interface CopyRun {
   readonly wishes: CopyWishes;
   readonly removeSignatures: boolean;
   readonly zstd: ZstdPrograms;
+  /** Of a blob whose upload breaks, the first included. */
+  readonly tries: number;
   /** Where blobs are that are being changed: each in a file without a name, which nobody else can open. */
   readonly tempFolder: string;
   /** Told of what a destination on this host lacks, before its first byte; throws when it will not fit. */

@@ -7,6 +7,7 @@ import { AtomicError } from '../errors.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
 import type { Platform } from '../image/platform.ts';
+import { REQUEST_TRIES } from '../limits.ts';
 import { checkLevel } from '../stream/compress.ts';
 import type { ImageDestination, ImageSource } from '../transport/transport.ts';
 import { copyIndex, takesIndexes } from './copy-index.ts';
@@ -29,6 +30,8 @@ export interface CopyOptions {
   readonly wishes?: CopyWishes;
   readonly removeSignatures?: boolean;
   readonly zstd: ZstdPrograms;
+  /** Tries of a blob whose upload breaks, the first included; REQUEST_TRIES when not given. */
+  readonly tries?: number | undefined;
   /** Holds layers whose compression changes, one or several at a time, while they are on their way. */
   readonly tempFolder: string;
   readonly report: Report;
@@ -71,6 +74,7 @@ export async function copyImage(
     wishes: options.wishes ?? {},
     removeSignatures: options.removeSignatures === true,
     zstd: options.zstd,
+    tries: options.tries ?? REQUEST_TRIES,
     tempFolder: options.tempFolder,
     requireRoom: options.requireRoom ?? (() => Promise.resolve()),
     report: options.report,

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { AtomicError, isAtomicError, messageOf } from '../../errors.ts';
 import type { Descriptor } from '../../image/descriptor.ts';
 import { isDigest, type Digest } from '../../image/digest.ts';
-import { REQUEST_TRIES, UPLOAD_KEPT_BYTES, UPLOAD_PART_BYTES, UPLOAD_PART_MIN_BYTES } from '../../limits.ts';
+import { UPLOAD_KEPT_BYTES, UPLOAD_PART_BYTES, UPLOAD_PART_MIN_BYTES } from '../../limits.ts';
 import type { Call, RegistryClient } from './client.ts';
 import { StatusFailure } from './failure.ts';
 import { discardBody, type HttpAnswer } from './http.ts';
@@ -202,7 +202,7 @@ export class BlobUpload {
     // A token that ended too early: there is a new one by now.
     if (cause instanceof StatusFailure && cause.status === 401 && failures === 1) return;
     if (!isPassing(cause)) throw error;
-    if (failures === REQUEST_TRIES) throw this.#broken(error);
+    if (failures === this.#client.retries.tries) throw this.#broken(error);
     this.#part ??= UPLOAD_PART_BYTES;
     await waitToRetry(cause, failures, this.#client.retries);
   }
