@@ -166,16 +166,59 @@ describe('copyImage', () => {
     expect(source.asked.length).toBeLessThan(10);
   });
 
-  test('an abort ends what is being copied and is thrown as it was, whatever it was', async () => {
-    for (const reason of [new AtomicError('interrupted', 'stop'), 'a text']) {
-      const image = imageOf(2);
-      const source = sourceOf(image);
-      for (const digest of image.blobs.keys()) source.instead.set(digest, () => stuck(Buffer.from('x')));
-      const controller = new AbortController();
-      const failed = copy(source, new FakeDestination(), controller.signal).catch((error: unknown) => error);
-      setImmediate(() => controller.abort(reason));
-      expect(await failed).toBe(reason);
-      expect([...source.streams.values()].every((stream) => stream.destroyed)).toBe(true);
+  test.each(['config', 'layers'] as const)(
+    'an abort ends the %s being copied and is thrown as it was, whatever it was',
+    async (which) => {
+      for (const reason of [new AtomicError('interrupted', 'stop'), 'a text']) {
+        const image = imageOf(2);
+        const source = sourceOf(image);
+        const controller = new AbortController();
+        const digests =
+          which === 'config' ? [image.configDigest] : image.layers.map(({ descriptor }) => descriptor.digest);
+        for (const digest of digests) {
+          source.instead.set(digest, () => {
+            setImmediate(() => controller.abort(reason));
+            return stuck(Buffer.from('x'));
+          });
+        }
+        const destination = new FakeDestination();
+        const failed = copy(source, destination, controller.signal).catch((error: unknown) => error);
+        expect(await failed).toBe(reason);
+        expect([...source.streams.values()].every((stream) => stream.destroyed)).toBe(true);
+        expect(destination.manifests.size).toBe(0);
+      }
+    },
+  );
+
+  test('an abort before the end leaves the name as it was', async () => {
+    const controller = new AbortController();
+    const destination = new FakeDestination();
+    const put = destination.putManifest.bind(destination);
+    destination.putManifest = async (...manifest) => {
+      await put(...manifest);
+      controller.abort(new AtomicError('interrupted', 'stop'));
+    };
+    const failed = await failureOf(copy(sourceOf(imageOf(1)), destination, controller.signal));
+    expect(failed.code).toBe('interrupted');
+    expect(destination.log).not.toContain('commit');
+  });
+
+  test('a foreign layer is not asked for where it may stay, and is where it may not', async () => {
+    const image = imageOf(2);
+    const document = JSON.parse(image.manifest.toString()) as { layers: object[] };
+    document.layers = document.layers.map((layer, i) =>
+      i === 0 ? { ...layer, urls: ['https://x/y'] } : layer,
+    );
+    const manifest = Buffer.from(JSON.stringify(document));
+    const foreign = { ...image, manifest, digest: sha256(manifest) };
+    const layers = image.layers.map(({ descriptor }) => descriptor.digest);
+    for (const foreignLayers of [true, false]) {
+      const source = sourceOf(foreign);
+      const destination = new FakeDestination({ foreignLayers });
+      expect((await copy(source, destination)).digest).toBe(foreign.digest);
+      expect(layers.filter((digest) => !source.asked.includes(digest))).toEqual(
+        foreignLayers ? layers.slice(0, 1) : [],
+      );
     }
   });
 
