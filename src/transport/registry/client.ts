@@ -54,6 +54,8 @@ export interface WholeAnswer {
 export interface RegistryClient {
   /** `host[:port]/path[:tag][@digest]`; of a whole registry its host alone. */
   readonly image: string;
+  /** Empty of a whole registry. */
+  readonly repository: string;
   readonly retries: RetryContext;
   /** Its URL; may have to ask it for that. @throws as a call */
   endpoint(call: Pick<Call, 'doing' | 'kind'>): Promise<URL>;
@@ -161,6 +163,7 @@ function connectTo({ image, name, scopes }: Target, options: RegistryOptions): R
 
   return {
     image: name,
+    repository,
     retries,
     open: (call) => perform(call, async (answer) => answer),
     fetch,

@@ -49,6 +49,7 @@ export async function cancelUpload(client: RegistryClient, { at }: Upload): Prom
   const answer = await client.open({
     method: 'DELETE',
     at,
+    scopes: [`repository:${client.repository}:delete`],
     accept: [202, 204, 404],
     doing: 'cancel an upload',
     kind: 'upload',
@@ -100,14 +101,18 @@ export class BlobUpload {
   async run(): Promise<void> {
     try {
       await this.#bytes.fill();
-      for (let failures = 0; ;) {
+      for (let [failures, failedAt] = [0, 0]; ;) {
         this.#upload ??= await beginUpload(this.#client, this.#doing);
         try {
           await this.#send(this.#upload);
           return;
         } catch (error) {
           if (this.#isHopeless()) throw error;
-          if (!this.#sendsLess(error)) await this.#waitAfter(error, (failures += 1));
+          if (!this.#sendsLess(error)) {
+            failures = this.#stored - failedAt < UPLOAD_PART_MIN_BYTES ? failures + 1 : 1;
+            failedAt = this.#stored;
+            await this.#waitAfter(error, failures);
+          }
           await this.#findPlace(error);
         }
       }
@@ -165,11 +170,14 @@ export class BlobUpload {
   }
 
   /** What the registry lacks, up to a byte. The last of it ends where the stream does, which says whether it is right. */
-  #body(to: number): Uint8Array | Readable {
-    const from = this.#stored;
-    if (from === to) return Buffer.alloc(0);
-    const bytes = this.#bytes.read(from, to === this.#descriptor.size ? Infinity : to);
-    return Readable.from(bytes, { objectMode: false });
+  #body(to: number): Readable {
+    const bytes = this.#bytes.read(this.#stored, to === this.#descriptor.size ? Infinity : to);
+    const { idleMs } = this.#client.retries.timing;
+    const stream = Readable.from(
+      untilIdle(bytes, idleMs, (error) => stream.destroy(error)),
+      { objectMode: false },
+    );
+    return stream;
   }
 
   #open(call: Pick<Call, 'method' | 'at' | 'headers' | 'body' | 'accept'>): Promise<HttpAnswer> {
@@ -242,6 +250,25 @@ export class BlobUpload {
       cause: error,
       hint: 'Check the network and try again.',
     });
+  }
+}
+
+/** Bytes that are given up when nobody takes the next of them: undici waits for ever to be rid of a body. */
+async function* untilIdle(
+  bytes: AsyncIterable<Buffer>,
+  milliseconds: number,
+  giveUp: (error: Error) => void,
+): AsyncGenerator<Buffer, void, undefined> {
+  for await (const chunk of bytes) {
+    const idle = Object.assign(new Error(`it took no byte for ${milliseconds / 1000} seconds`), {
+      code: 'UND_ERR_BODY_TIMEOUT',
+    });
+    const timer = setTimeout(giveUp, milliseconds, idle);
+    try {
+      yield chunk;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }
 

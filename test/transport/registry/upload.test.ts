@@ -8,7 +8,7 @@ import { UPLOAD_KEPT_BYTES, UPLOAD_PART_BYTES } from '../../../src/limits.ts';
 import { openRegistryDestination } from '../../../src/transport/registry/index.ts';
 import type { ImageDestination } from '../../../src/transport/transport.ts';
 import type { FakeRegistry, FakeRegistryOptions } from '../../registry/fake-registry.ts';
-import { cleanUp, failureOf, openDestination, optionsFor, startRegistry, type Told } from './setup.ts';
+import { cleanUp, failureOf, openDestination, optionsFor, QUICK, startRegistry, type Told } from './setup.ts';
 
 const MiB = 1024 * 1024;
 const USER = { username: 'u', password: 'p' };
@@ -58,6 +58,21 @@ describe('an upload that breaks', () => {
     registry.addFault(/^GET/, { kind: 'status', status: 404 });
     expect((await failureOf(put())).code).toBe('upload-broken');
     expect(registry.blobs.size).toBe(0);
+  });
+
+  it('goes on when the registry takes no more of it', async () => {
+    const { registry, descriptor, put } = await start(BLOB, {}, { timing: { ...QUICK, idleMs: 50 } });
+    registry.addFault(/^PUT/, { kind: 'silent' }, 1);
+    await put();
+    expect(registry.blobs.has(descriptor.digest)).toBe(true);
+    expect(methods(registry).slice(0, 3)).toEqual(['POST', 'PUT', 'GET']);
+  });
+
+  it('may break often when each try brings much', async () => {
+    const { registry, descriptor, put } = await start();
+    registry.addFault(/^(?:PUT|PATCH)/, { kind: 'cut-request', after: 1.5 * MiB }, 7);
+    await put();
+    expect(registry.blobs.has(descriptor.digest)).toBe(true);
   });
 
   it('is given up when it breaks again and again, and is cancelled', async () => {
@@ -157,6 +172,14 @@ describe('an upload that fails', () => {
     const destination = openDestination(`${registry.host}/app:1`);
     expect(await failureOf(destination.putBlob(descriptor, bytes))).toBe(wrong);
     expect([registry.count(/^PUT/), registry.uploads.size, registry.blobs.size]).toEqual([1, 0, 0]);
+  });
+
+  it('is cancelled with a token that allows it', async () => {
+    const options = { auth: { kind: 'token', ...USER } } as const;
+    const { registry, put } = await start(SMALL, options, { credentials: USER });
+    registry.addFault(/^PUT/, { kind: 'status', status: 400 });
+    expect((await failureOf(put())).code).toBe('registry-error');
+    expect(registry.uploads.size).toBe(0);
   });
 
   it('is cancelled when it is interrupted', async () => {
