@@ -17,7 +17,8 @@ export async function openForeignBlob(
   call: Call,
   failure: unknown,
 ): Promise<OpenedBlob | undefined> {
-  if (urls.length === 0 || isAtomicError(failure, 'interrupted')) return undefined;
+  const isOver = call.signal?.aborted === true || isAtomicError(failure, 'interrupted');
+  if (urls.length === 0 || isOver) return undefined;
   const registry = await client.endpoint(call);
   const usable = urls.filter((url) => URL.canParse(url)).map((url) => new URL(url));
   for (const url of usable.filter((url) => isAllowed(url, registry)).slice(0, FOREIGN_URLS)) {

@@ -9,7 +9,7 @@ export interface Mirrors {
   /** From now on the place that gives it comes first. */
   findManifest<T>(ask: (client: RegistryClient, place: Place) => Promise<T>): Promise<T>;
   /** What is the same everywhere: where the manifest was found, then at the places that follow. */
-  findBlob<T>(ask: (client: RegistryClient) => Promise<T>): Promise<T>;
+  findBlob<T>(ask: (client: RegistryClient) => Promise<T>, signal: AbortSignal | undefined): Promise<T>;
   close(): Promise<void>;
 }
 
@@ -34,6 +34,7 @@ export function createMirrors(image: NamedImage, options: RegistryOptions): Mirr
 
   async function find<T>(
     ask: (at: Connected) => Promise<T>,
+    signal?: AbortSignal,
   ): Promise<{ readonly found: T; readonly at: number }> {
     opened ??= open();
     const places = await opened;
@@ -44,7 +45,8 @@ export function createMirrors(image: NamedImage, options: RegistryOptions): Mirr
         return { found: await ask(place), at };
       } catch (error) {
         const next = places[at + 1];
-        if (next === undefined || isAtomicError(error, 'interrupted')) throw error;
+        const isOver = signal?.aborted === true || isAtomicError(error, 'interrupted');
+        if (next === undefined || isOver) throw error;
         // Nobody waits again for a host that is not there.
         if (isAtomicError(error, 'registry-unreachable', 'tls')) first = Math.max(first, at + 1);
         options.report({ event: 'notice', text: `${messageOf(error)}; trying ${next.client.image}` });
@@ -59,7 +61,7 @@ export function createMirrors(image: NamedImage, options: RegistryOptions): Mirr
       first = at;
       return found;
     },
-    findBlob: async (ask) => (await find(({ client }) => ask(client))).found,
+    findBlob: async (ask, signal) => (await find(({ client }) => ask(client), signal)).found,
     async close() {
       const places = await opened?.catch(() => []);
       for (const { client } of places ?? []) await client.close();

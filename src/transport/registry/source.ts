@@ -28,7 +28,7 @@ export function openRegistrySource(image: RegistryImage, options: RegistryOption
     getManifest: (digest) => mirrors.findManifest((client, place) => readManifest(client, place, digest)),
     getBlob: (descriptor, from = 0) =>
       openBlob(descriptor, from, (start, signal) =>
-        mirrors.findBlob((client) => findBlob(client, descriptor, start, signal)),
+        mirrors.findBlob((client) => findBlob(client, descriptor, start, signal), signal),
       ),
     close: () => mirrors.close(),
   };

@@ -210,7 +210,7 @@ export class BlobUpload {
     // A token that ended too early: there is a new one by now.
     if (cause instanceof StatusFailure && cause.status === 401 && failures === 1) return;
     if (!isPassing(cause)) throw error;
-    if (failures === this.#client.retries.tries) throw this.#broken(error);
+    if (failures >= this.#client.retries.tries) throw this.#broken(error);
     this.#part ??= UPLOAD_PART_BYTES;
     await waitToRetry(cause, failures, this.#client.retries);
   }

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { buffer } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import type { Mirror, RegistriesConf, RegistryTable } from '../../../src/config/registries-conf/index.ts';
@@ -98,6 +99,23 @@ describe('an image with mirrors', () => {
     mirrors[0].blobs.clear();
     expect(await buffer(await source.getBlob(registry.addBlob(LAYER)))).toEqual(LAYER);
     expect([mirrors[0].count(/blobs/), mirrors[1].count(/blobs/)]).toEqual([1, 1]);
+  });
+
+  it('does not blame a mirror for a stream that its reader gave up while it was resumed', async () => {
+    const { mirrors, registry, told } = await startAll();
+    const large = Buffer.alloc(3_000_000, 'x');
+    const descriptor = mirrors[0].addBlob(large);
+    const source = openSource(`${registry.host}/app:1`, told);
+    await source.getManifest();
+    mirrors[0].addFault(/blobs/, { kind: 'cut', after: 1000 }, 1);
+    mirrors[0].addFault(/blobs/, { kind: 'silent' }, 1);
+    const stream = await source.getBlob(descriptor);
+    stream.resume();
+    await expect.poll(() => mirrors[0].count(/blobs/)).toBe(2);
+    stream.destroy();
+    await once(stream, 'close');
+    expect((await buffer(await source.getBlob(descriptor))).equals(large)).toBe(true);
+    expect(told.events.filter(({ event }) => event === 'notice')).toEqual([]);
   });
 
   it('is not there when the registry itself says so', async () => {
