@@ -4,7 +4,7 @@ import { createTarWriter, type TarWriter } from './tar-writer.ts';
 
 /** A tar that is read while it is written: by a file, or by whom it is sent to. */
 export interface TarStream<T> {
-  /** As TarWriter has it; when the reader gave up, with its reason. */
+  /** As TarWriter has it, one after the other whoever asks; when the reader gave up, it throws its reason. */
   readonly add: TarWriter['add'];
   /** Ends the tar, and waits for its reader. */
   finish(): Promise<T>;
@@ -20,15 +20,21 @@ export function streamTar<T>(read: (tar: Readable) => Promise<T>): TarStream<T> 
   const outcome = read(tar);
   outcome.catch(() => tar.destroy());
   const writer = createTarWriter(tar);
+  const addNow: TarWriter['add'] = async (name, size, bytes) => {
+    try {
+      await writer.add(name, size, bytes);
+    } catch (error) {
+      // Why the reader gave up says more than that it did.
+      if (tar.destroyed) await outcome;
+      throw error;
+    }
+  };
+  let last: Promise<unknown> = Promise.resolve();
   return {
-    async add(name, size, bytes) {
-      try {
-        await writer.add(name, size, bytes);
-      } catch (error) {
-        // Why the reader gave up says more than that it did.
-        if (tar.destroyed) await outcome;
-        throw error;
-      }
+    add(name, size, bytes) {
+      const added = last.then(() => addNow(name, size, bytes));
+      last = added.catch(() => undefined);
+      return added;
     },
     finish() {
       writer.end();

@@ -40,6 +40,11 @@ export interface Engine {
   close(): Promise<void>;
 }
 
+/**
+ * Bytes of an answer that wait in memory for a slow reader. The engine sends an image in small pieces, and undici copies
+ * all that it has read already each time that it has to pause.
+ */
+const BODY_BUFFER_BYTES = 1024 * 1024;
 /** Docker 1.12: since then an engine answers requests of a version that it chose itself. */
 const OLDEST_API = 24;
 
@@ -130,6 +135,7 @@ function request(
     body: body ?? null,
     signal: signal ?? null,
     headersTimeout: slow ? timing.storeMs : timing.answerMs,
+    highWaterMark: BODY_BUFFER_BYTES,
     bodyTimeout: slow ? timing.storeMs : timing.idleMs,
   });
 }

@@ -1,8 +1,9 @@
-import { createWriteStream } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { describeDiskFull, isAtomicError } from '../../errors.ts';
+import { describeDiskFull, isAtomicError, messageOf } from '../../errors.ts';
 import { hexOf } from '../../image/digest.ts';
 import { formatReference } from '../../image/reference.ts';
 import { limitUnpackedSize } from '../archive/open-archive.ts';
@@ -60,14 +61,30 @@ async function spool(engine: Engine, asked: string, file: string): Promise<void>
     doing,
     image: asked,
   });
+  const target = openSync(file, 'wx', 0o600);
   try {
-    await pipeline(
-      bytes,
-      limitUnpackedSize(`What the Docker engine gave for ${asked}`),
-      createWriteStream(file, { flags: 'wx', mode: 0o600 }),
-    );
+    await pipeline(bytes, limitUnpackedSize(`What the Docker engine gave for ${asked}`), writeAtOnce(target));
   } catch (error) {
     const known = describeDiskFull(error, file);
     throw isAtomicError(known) ? known : engine.explain(error, doing);
+  } finally {
+    closeSync(target);
   }
+}
+
+/**
+ * Writes synchronously, and so never asks to wait: the engine sends in chunks, and undici needs fifty times as long for
+ * those when it is made to pause between them (a minute for 100 MB).
+ */
+function writeAtOnce(target: number): Writable {
+  return new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      try {
+        for (let written = 0; written < chunk.length;) written += writeSync(target, chunk, written);
+        done();
+      } catch (error) {
+        done(error instanceof Error ? error : new Error(messageOf(error)));
+      }
+    },
+  });
 }
