@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { AtomicError } from '../errors.ts';
 import { chooseCredentials, helperOf, parseAuthDocument, type AuthDocument } from './auth-document.ts';
@@ -95,7 +94,8 @@ export function authFiles({
   const runtime = variableOf(environment, 'XDG_RUNTIME_DIR');
   const primary =
     runtime === undefined
-      ? `/run/containers/${userInfo().uid}/auth.json`
+      ? // Not os.userInfo(): a user of a container may have no name.
+        `/run/containers/${process.getuid?.() ?? 0}/auth.json`
       : join(runtime, 'containers/auth.json');
   const config = userConfigFolder(environment);
   const home = variableOf(environment, 'HOME');

@@ -1,5 +1,4 @@
 import { readdir } from 'node:fs/promises';
-import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { AtomicError, messageOf, systemCodeOf } from '../../errors.ts';
 import { readConfigFile, UNREADABLE_HINT } from '../read-file.ts';
@@ -86,7 +85,8 @@ async function listDropIns(folder: string): Promise<string[]> {
 }
 
 function recordedAliases(environment: Environment, system: SystemPlaces): string {
-  const isRoot = userInfo().uid === 0;
+  // Not os.userInfo(): a user of a container may have no name.
+  const isRoot = process.getuid?.() === 0;
   const cache = (isRoot ? undefined : userCacheFolder(environment)) ?? system.cache;
   return join(cache, 'containers/short-name-aliases.conf');
 }
