@@ -106,6 +106,28 @@ export function systemCodeOf(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
+/** What a file operation found, for people; errors of other kinds are no fault of whoever typed a path. */
+const FILE_PROBLEMS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EPERM: 'operation not permitted',
+  EROFS: 'the file system is read-only',
+  EEXIST: 'it is there already',
+  EISDIR: 'it is a folder',
+  ENOTDIR: 'a part of the path is no folder',
+};
+
+/** A file operation that failed where nobody had a sentence for it, in a sentence; everything else unchanged. */
+export function describeFileProblem(error: unknown): unknown {
+  const found = FILE_PROBLEMS[systemCodeOf(error) ?? ''];
+  const { path, syscall } = Object(error) as { readonly path?: unknown; readonly syscall?: unknown };
+  if (found === undefined || typeof path !== 'string') return error;
+  const doing = ['mkdir', 'mkdtemp'].includes(String(syscall)) ? 'make the folder' : 'use';
+  return new AtomicError('host-file', `Cannot ${doing} ${path}: ${found}`, {
+    cause: error,
+    hint: 'Name another place, or see who owns this one.',
+  });
+}
+
 /** What to do about a full disk, where nothing better is known. */
 export const FREE_SPACE_HINT = 'Free some space and try again.';
 

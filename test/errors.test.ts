@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { AtomicError, describeDiskFull } from '../src/errors.ts';
+import { AtomicError, describeDiskFull, describeFileProblem } from '../src/errors.ts';
 
 const systemError = (code: string, path?: string): Error =>
   Object.assign(new Error('write failed'), { code }, path === undefined ? {} : { path });
@@ -21,5 +21,29 @@ describe('a failed write', () => {
     const [other, ours] = [systemError('EACCES'), new AtomicError('internal', 'x')];
     expect(describeDiskFull(other, '/x')).toBe(other);
     expect(describeDiskFull(ours, '/x')).toBe(ours);
+  });
+});
+
+describe('a path that cannot be used', () => {
+  const failure = (code: string, syscall: string): Error =>
+    Object.assign(new Error('failed'), { code, syscall, path: '/x' });
+
+  it.each([
+    ['EACCES', 'mkdir', 'Cannot make the folder /x: permission denied'],
+    ['EROFS', 'mkdtemp', 'Cannot make the folder /x: the file system is read-only'],
+    ['EACCES', 'open', 'Cannot use /x: permission denied'],
+    ['ENOTDIR', 'open', 'Cannot use /x: a part of the path is no folder'],
+  ])('by %s of %s is told in a sentence', (code, syscall, message) => {
+    expect(describeFileProblem(failure(code, syscall))).toMatchObject({ code: 'host-file', message });
+  });
+
+  it('is no matter of other errors', () => {
+    for (const error of [
+      failure('EBADF', 'read'),
+      systemError('EACCES'),
+      new AtomicError('tls', 'x'),
+      undefined,
+    ])
+      expect(describeFileProblem(error)).toBe(error);
   });
 });

@@ -1,7 +1,7 @@
 /** The tree of commands. Each command's code is loaded when it is called; handlers get plain values and never see commander. */
 import { Command, CommanderError, Option } from 'commander';
 import { exitCodeOf, EXIT } from './exit-codes.ts';
-import { AtomicError, describeDiskFull, isAtomicError } from '../errors.ts';
+import { AtomicError, describeDiskFull, describeFileProblem, isAtomicError } from '../errors.ts';
 import { Output } from './output/output.ts';
 import type { CommandContext } from './commands/context.ts';
 import type { Act } from './tree/act.ts';
@@ -11,6 +11,7 @@ import { addImageCommands } from './tree/image-commands.ts';
 import { readVerbose } from './tree/inspect-commands.ts';
 import { addLoginCommands } from './tree/login-commands.ts';
 import { addMountCommands } from './tree/mount-commands.ts';
+import { addRemoteCommands } from './tree/remote-commands.ts';
 import { seconds } from './tree/options.ts';
 import { addRunCommands } from './tree/run-commands.ts';
 import { splitRunWords } from './tree/run-words.ts';
@@ -38,8 +39,8 @@ export async function runProgram(args: readonly string[], version: string): Prom
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    // A full disk can be met anywhere; whoever has no sentence for it needs none.
-    const told = describeDiskFull(error, 'a file');
+    // A full disk can be met anywhere, and a path may be anything; whoever has no sentence for that needs none.
+    const told = describeFileProblem(describeDiskFull(error, 'a file'));
     outputOf(program).error(told);
     return exitCodeOf(told);
   }
@@ -94,6 +95,7 @@ export function buildProgram(
   addImageCommands(program, act);
   addTransferCommands(program, act);
   addLoginCommands(program, act);
+  addRemoteCommands(program, act);
   addMountCommands(program, act);
   addHostCommands(program, act);
   for (const command of allCommands(program)) tellUsage(command);

@@ -80,6 +80,10 @@ export function parseReference(text: string, isFolder: (path: string) => boolean
       const [, image = '', repository] = /^(.+?)(?:@(\.{0,2}\/.*))?$/s.exec(rest ?? '') ?? [];
       return { transport: 'ostree', image: nonEmpty(image, text, 'ostree:NAME[@/PATH/OF/REPO]'), repository };
     }
+    case 'containers-storage':
+      throw new AtomicError('unsupported', `"${text}" is an image of podman's storage, which is not read`, {
+        hint: 'Save it with `podman save --format oci-archive -o FILE IMAGE` and use oci-archive:FILE.',
+      });
     case 'http':
       return registry((rest ?? '').replace(/^\/\//, ''), true);
     case 'https':
@@ -100,7 +104,9 @@ function registry(name: string, plainHttp = false): ImageReference {
 export function parseRegistryImage(given: string): RegistryImage {
   const invalid = (found: string): AtomicError =>
     new AtomicError('reference-invalid', `"${given}" is no image name: ${found}`, {
-      hint: 'An image is written [HOST[:PORT]/]NAME[:TAG] or …@sha256:DIGEST, NAME in lower case.',
+      hint: /^\.{0,2}\//.test(given)
+        ? 'A path is written with its transport: dir:PATH, oci:PATH, oci-archive:FILE or docker-archive:FILE.'
+        : 'An image is written [HOST[:PORT]/]NAME[:TAG] or …@sha256:DIGEST, NAME in lower case.',
     });
   const [beforeDigest, digest] = splitOnce(given, '@');
   if (digest !== undefined && !isDigest(digest)) throw invalid(`"${digest}" is no digest`);

@@ -113,7 +113,8 @@ function explainMissing(
     return fail('image-not-found', `${host} has no such repository`, 'Check the name of the image.');
   }
   if (task.kind === 'manifest') {
-    return fail('manifest-unknown', `${host} has no such image`, 'Check the name and the tag of the image.');
+    const hint = 'Check the name and the tag of the image; `atomic-ts list-tags` shows those there are.';
+    return fail('manifest-unknown', `${host} has no such image`, hint);
   }
   if (task.kind === 'registry') {
     return fail('registry-error', `${host} is no registry`, 'Check the name of the registry, and its port.');
