@@ -7,7 +7,7 @@ import type { Platform } from '../image/platform.ts';
 import { openDestination } from '../transport/open.ts';
 import type { TransferApp } from './context.ts';
 import { openImageSource, tempFolderOf } from './open-source.ts';
-import { openOptions, platformOf, readReference, type RegistryAccess } from './pull-image.ts';
+import { openOptions, readReference, wantedPlatform, type RegistryAccess } from './pull-image.ts';
 import { requireFolderRoom } from './require-room.ts';
 
 export interface CopyRequest extends Pick<CopyOptions, 'which' | 'wishes' | 'removeSignatures'> {
@@ -41,7 +41,7 @@ export async function copyBetween(app: TransferApp, request: CopyRequest): Promi
       const { folder } = destination;
       const outcome = await copyImage(source, destination, {
         ...request,
-        platform: choosePlatform(app, request.platform),
+        platform: wantedPlatform(app, request.platform ?? {}),
         expected: from.transport === 'docker' ? from.image.digest : undefined,
         zstd: zstdPrograms(app),
         tempFolder: tempFolderOf(app),
@@ -76,17 +76,7 @@ function placeOf(reference: ImageReference): string {
   return `docker://${domain}/${repository}:${tag ?? ''}@${digest ?? ''}`;
 }
 
-/** Another architecture has another variant: this host's own goes with its own architecture alone. */
-function choosePlatform(app: TransferApp, asked: Partial<Platform> = {}): Platform {
-  const own = platformOf(app);
-  if (asked.architecture === undefined || asked.architecture === own.architecture) {
-    return { ...own, ...asked };
-  }
-  const { os = own.os, architecture, variant } = asked;
-  return { os, architecture, ...(variant === undefined ? {} : { variant }) };
-}
-
-function zstdPrograms({ exec }: TransferApp): ZstdPrograms {
+export function zstdPrograms({ exec }: TransferApp): ZstdPrograms {
   return {
     decompress: () => exec.filter('zstd', ['-dcq']),
     compress: (level) => exec.filter('zstd', ['-cq', ...(level === undefined ? [] : [`-${level}`])]),

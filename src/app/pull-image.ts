@@ -56,6 +56,14 @@ export function platformOf(app: Pick<TransferApp, 'identity'>): Platform {
   return { os: 'linux', architecture, ...(variant === undefined ? {} : { variant }) };
 }
 
+/** This machine's platform but for what is asked for; another architecture has no variant of ours. */
+export function wantedPlatform(app: Pick<TransferApp, 'identity'>, asked: Partial<Platform>): Platform {
+  const own = platformOf(app);
+  const { os = own.os, architecture = own.architecture } = asked;
+  const variant = asked.variant ?? (architecture === own.architecture ? own.variant : undefined);
+  return { os, architecture, ...(variant === undefined ? {} : { variant }) };
+}
+
 export function openOptions(app: TransferApp, access: RegistryAccess): OpenOptions {
   return {
     ...access,

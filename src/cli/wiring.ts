@@ -105,7 +105,7 @@ export async function createLoginApp(options: WiringOptions): Promise<LoginApp> 
 }
 
 /** A default atomic.conf that is root's alone is none for others; one that was asked for by name has to be readable. */
-function readWhereAllowed(files: HostFiles): ReadFile {
+export function readWhereAllowed(files: Pick<HostFiles, 'readIfExists'>): ReadFile {
   return async (path, cap) => {
     try {
       return await files.readIfExists(path, cap);

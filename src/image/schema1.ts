@@ -18,6 +18,8 @@ export interface Schema1Layer {
 }
 
 export interface Schema1Manifest {
+  /** That it was pushed as; empty when it does not say. */
+  readonly tag: string;
   readonly architecture: string;
   /** Base layer first: the document has them the other way round. */
   readonly layers: readonly Schema1Layer[];
@@ -95,7 +97,7 @@ export function parseSchema1(bytes: Uint8Array, what: string): Schema1Manifest {
   if (['config', 'layers', 'manifests'].some((key) => key in document)) {
     throw new AtomicError('manifest-invalid', `${what} is of schema 1 and of schema 2 at once`);
   }
-  const { fsLayers, history, architecture } = document;
+  const { fsLayers, history, architecture, tag } = document;
   if (!Array.isArray(fsLayers) || !Array.isArray(history) || fsLayers.length !== history.length) {
     throw new AtomicError('manifest-invalid', `${what} does not have as many fsLayers as it has history`);
   }
@@ -106,6 +108,7 @@ export function parseSchema1(bytes: Uint8Array, what: string): Schema1Manifest {
   }
   const layers = fsLayers.map((layer: unknown, i) => readLayer(layer, history[i], `${what}, layer ${i + 1}`));
   return {
+    tag: typeof tag === 'string' ? tag : '',
     architecture: typeof architecture === 'string' ? architecture : '',
     layers: withoutRepeated(layers, what).reverse(),
   };

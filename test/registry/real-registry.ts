@@ -15,6 +15,8 @@ export interface RealRegistryOptions {
   readonly htpasswd?: { readonly username: string; readonly password: string };
   /** A token server whose tokens it takes, and the PEM file of the certificate that vouches for them. */
   readonly token?: TokenServer['auth'] & { readonly rootcertbundle: string };
+  /** Whether it lets images be deleted. */
+  readonly deletes?: boolean;
   /** Whether it takes and serves manifests of schema 1. */
   readonly schema1?: boolean;
 }
@@ -62,7 +64,7 @@ export async function startRealRegistry(options: RealRegistryOptions = {}): Prom
 async function configure(
   folder: string,
   host: string,
-  { tls, htpasswd, token, schema1 }: RealRegistryOptions,
+  { tls, htpasswd, token, schema1, deletes = false }: RealRegistryOptions,
 ): Promise<object> {
   const auth =
     htpasswd === undefined
@@ -71,7 +73,7 @@ async function configure(
   return {
     version: 0.1,
     log: { level: 'warn', accesslog: { disabled: true } },
-    storage: { filesystem: { rootdirectory: join(folder, 'storage') } },
+    storage: { filesystem: { rootdirectory: join(folder, 'storage') }, delete: { enabled: deletes } },
     http: { addr: host, ...(tls === undefined ? {} : { tls }), secret: 'only for this test' },
     ...auth,
     ...(token === undefined ? {} : { auth: { token } }),

@@ -2,15 +2,13 @@ import { copyBetween, type CopyRequest } from '../../app/copy-image.ts';
 import type { RegistryAccess } from '../../app/pull-image.ts';
 import { AtomicError } from '../../errors.ts';
 import { openTransfer, readAccess, type CommandContext, type RegistryFlags } from './context.ts';
+import { readPlatform, type PlatformFlags } from './platform.ts';
 
 type Wishes = NonNullable<CopyRequest['wishes']>;
 
-export interface CopyFlags extends RegistryFlags {
+export interface CopyFlags extends RegistryFlags, PlatformFlags {
   readonly all?: boolean;
   readonly multiArch?: string;
-  readonly overrideOs?: string;
-  readonly overrideArch?: string;
-  readonly overrideVariant?: string;
   readonly removeSignatures?: boolean;
   readonly format?: string;
   readonly preserveDigests?: boolean;
@@ -157,18 +155,6 @@ function readLayers({ destCompress, destCompressFormat, destDecompress }: CopyFl
   if (destCompressFormat === undefined) return compresses ? 'compressed' : undefined;
   const format = choice('--dest-compress-format', destCompressFormat, ['gzip', 'zstd', 'zstd:chunked']);
   return format === 'zstd:chunked' ? 'zstd' : format;
-}
-
-function readPlatform({
-  overrideOs,
-  overrideArch,
-  overrideVariant,
-}: CopyFlags): NonNullable<CopyRequest['platform']> {
-  return {
-    ...(overrideOs === undefined ? {} : { os: overrideOs }),
-    ...(overrideArch === undefined ? {} : { architecture: overrideArch }),
-    ...(overrideVariant === undefined ? {} : { variant: overrideVariant }),
-  };
 }
 
 function choice<Word extends string>(option: string, given: string, words: readonly Word[]): Word {

@@ -43,6 +43,12 @@ export class Output {
     else for (const line of lines) this.line(line);
   }
 
+  /** Bytes for a file or another program; a terminal is given nothing that would act there. */
+  bytes(bytes: Uint8Array): void {
+    this.#board?.finish();
+    process.stdout.write(process.stdout.isTTY ? escapeControls(Buffer.from(bytes).toString()) : bytes);
+  }
+
   readonly report = (event: ProgressEvent): void => {
     if (this.options.json) {
       process.stderr.write(`${JSON.stringify(event)}\n`);

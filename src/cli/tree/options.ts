@@ -39,6 +39,13 @@ export function addRegistryOptions(command: Command): Command {
     );
 }
 
+export function addPlatformOptions(command: Command): Command {
+  return command
+    .option('--override-os <os>', 'take the image for this operating system instead of linux')
+    .option('--override-arch <arch>', "take the image for this architecture instead of this machine's")
+    .option('--override-variant <variant>', "take the image for this variant instead of this machine's");
+}
+
 export function collect(value: string, previous: readonly string[]): string[] {
   return [...previous, value];
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Act } from './act.ts';
-import { addRegistryOptions, bool, collect, wholeNumber } from './options.ts';
+import { addPlatformOptions, addRegistryOptions, bool, collect, wholeNumber } from './options.ts';
 
 /** Images between two places, this host's storage aside. */
 export function addTransferCommands(program: Command, act: Act): void {
@@ -22,15 +22,12 @@ export function addTransferCommands(program: Command, act: Act): void {
 
 /** What of the source is copied. */
 function addChoiceOptions(command: Command): Command {
-  return command
+  return addPlatformOptions(command)
     .option('-a, --all', 'copy the images for all platforms, with their index')
     .option(
       '--multi-arch <which>',
       'of an index: system (the image for this machine, the default), all, or index-only',
     )
-    .option('--override-os <os>', 'take the image for this operating system instead of linux')
-    .option('--override-arch <arch>', "take the image for this architecture instead of this machine's")
-    .option('--override-variant <variant>', "take the image for this variant instead of this machine's")
     .option('--remove-signatures', 'leave the signatures of the source behind');
 }
 

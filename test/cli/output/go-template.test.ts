@@ -61,7 +61,7 @@ describe('a template', () => {
     ['trimmed space', 'a {{- .Os -}} b', 'alinuxb'],
     ['comments', 'a{{/* {{.Nope}} */}}b{{- /* x */ -}} c', 'abc'],
     ['strings with braces in them', '{{"}}"}}{{`{{`}}', '}}{{'],
-    ['println and print', '{{println .Os .Size}}{{print .Size}}', 'linux 7\n7'],
+    ['println and print', '{{println .Os .Size}}{{print .Size 8 "a" 9}}', 'linux 7\n7 8a9'],
     ['join and split', '{{join .Layers ","}} {{index (split .Name "/") 2}}', 'sha256:aa,sha256:bb busybox'],
     ['and, or, not', '{{and .Os .Tag}}{{or .Tag .Os}}{{not .Tag}}', 'linuxtrue'],
     [

@@ -17,7 +17,7 @@ export const FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new Map<string, 
   ['len', ([value]) => lengthOf(value)],
   ['index', ([value, ...keys]) => keys.reduce(takeItem, value)],
   ['slice', ([value, from, to]) => cut(value, from, to)],
-  ['print', (given) => given.map(printValue).join(' ')],
+  ['print', print],
   ['println', (given) => `${given.map(printValue).join(' ')}\n`],
   ['printf', ([format, ...values]) => printf(textOf(format, 'printf'), values)],
   ['eq', ([value, ...others]) => others.some((other) => isEqual(value, other))],
@@ -32,6 +32,16 @@ export const FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new Map<string, 
   ['lower', ([text]) => textOf(text, 'lower').toLowerCase()],
   ['upper', ([text]) => textOf(text, 'upper').toUpperCase()],
 ]);
+
+/** Go puts a space between two values unless one of them is a text. */
+function print(given: readonly Value[]): string {
+  return given
+    .map((value, i) => {
+      const isApart = i > 0 && typeof value !== 'string' && typeof given[i - 1] !== 'string';
+      return `${isApart ? ' ' : ''}${printValue(value)}`;
+    })
+    .join('');
+}
 
 function textOf(value: Value, name: string): string {
   if (typeof value === 'string') return value;

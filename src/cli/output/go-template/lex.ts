@@ -19,7 +19,7 @@ export type Word =
 /** @throws AtomicError `usage` */
 export function templateError(sentence: string): AtomicError {
   return new AtomicError('usage', `--format ${sentence}`, {
-    hint: 'It takes a Go template such as "{{.Name}} {{index .Labels \\"version\\"}}", or json.',
+    hint: `It takes a Go template such as '{{.Name}} {{index .Labels "version"}}', or json.`,
   });
 }
 
