@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AtomicError, isAtomicError } from '../errors.ts';
+import { AtomicError, isAtomicError, systemCodeOf } from '../errors.ts';
 import type { ImageReference } from '../image/reference.ts';
 import { openArchive } from './archive/open-archive.ts';
 
@@ -12,22 +12,31 @@ export async function adviseTransport(reference: ImageReference, error: unknown)
   if (!('path' in reference) || !isAtomicError(error, 'image-not-found', 'archive-invalid')) return error;
   const { path, transport } = reference;
   const found = await recognise(path).catch(() => undefined);
+  if (found === undefined || found === transport) return error;
   const hint =
-    found === 'nothing'
-      ? 'There is no such file or folder: check the path.'
-      : found !== undefined && found !== transport
-        ? `There is an image of another kind: write it ${found}:${path}`
-        : error.hint;
-  return hint === undefined ? error : new AtomicError(error.code, error.message, { hint, cause: error });
+    found === 'nothing' || found === 'no image'
+      ? HINTS[found]
+      : `There is an image of another kind: write it ${found}:${path}`;
+  return new AtomicError(error.code, error.message, { hint, cause: error });
 }
 
-/** What stands at a path; undefined for what is no image. */
-async function recognise(path: string): Promise<'nothing' | ImageReference['transport'] | undefined> {
-  const stats = await stat(path).catch(() => undefined);
+const HINTS = {
+  nothing: 'Nothing is there: check the path.',
+  'no image': 'What is there is no image of any kind: check the path.',
+};
+
+/** What stands at a path; undefined for a file that is no archive. Fails where nobody may look. */
+async function recognise(
+  path: string,
+): Promise<keyof typeof HINTS | ImageReference['transport'] | undefined> {
+  const stats = await stat(path).catch((error: unknown) => {
+    if (['ENOENT', 'ENOTDIR'].includes(systemCodeOf(error) ?? '')) return undefined;
+    throw error;
+  });
   if (stats === undefined) return 'nothing';
   if (stats.isDirectory()) {
     if (await isFile(join(path, 'oci-layout'))) return 'oci';
-    return (await isFile(join(path, 'manifest.json'))) ? 'dir' : undefined;
+    return (await isFile(join(path, 'manifest.json'))) ? 'dir' : 'no image';
   }
   if (!stats.isFile()) return undefined;
   const archive = await openArchive(path);

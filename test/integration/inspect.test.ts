@@ -40,7 +40,7 @@ beforeAll(async () => {
   registry = await startRealRegistry();
   app = await openTransfer({
     version: '0',
-    output: new Output({ json: true, quiet: true, debug: false }),
+    output: new Output({ json: false, quiet: true, debug: false }),
     lockWaitMs: 0,
     command: 'test',
     assumeYes: false,

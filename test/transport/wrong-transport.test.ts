@@ -51,14 +51,14 @@ describe('an image that is not what its transport says', () => {
   test.each(['oci', 'dir', 'oci-archive', 'docker-archive'])(
     '%s: may be nothing at all',
     async (transport) => {
-      expect(await hintOf(transport, 'none')).toBe('There is no such file or folder: check the path.');
+      expect(await hintOf(transport, 'none')).toBe('Nothing is there: check the path.');
     },
   );
 
   test('may be no image of any kind', async () => {
     mkdirSync(join(folder(), 'empty'));
     writeFileSync(join(folder(), 'text'), 'no tar');
-    expect(await hintOf('dir', 'empty')).toBeUndefined();
+    expect(await hintOf('dir', 'empty')).toBe('What is there is no image of any kind: check the path.');
     expect(await hintOf('docker-archive', 'text')).toBeUndefined();
   });
 

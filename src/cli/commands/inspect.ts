@@ -10,10 +10,11 @@ import { renderTemplate } from '../output/go-template/evaluate.ts';
 import { toGoJson } from '../output/go-template/json.ts';
 import type { Struct } from '../output/go-template/values.ts';
 import { shapeConfig, shapeReport } from '../output/image-shapes.ts';
-import { openTransfer, readAccess, type CommandContext, type RegistryFlags } from './context.ts';
+import { openTransfer, type CommandContext } from './context.ts';
 import { readPlatform, type PlatformFlags } from './platform.ts';
+import { readRemoteAccess, type RemoteFlags } from './remote-access.ts';
 
-interface InspectFlags extends RegistryFlags, PlatformFlags {
+interface InspectFlags extends RemoteFlags, PlatformFlags {
   readonly raw?: boolean;
   readonly config?: boolean;
   readonly format?: string;
@@ -30,7 +31,7 @@ export async function runInspect(context: CommandContext, image: string, flags: 
     throw new AtomicError('usage', '--raw prints bytes as they are, and --format cannot be given with it');
   }
   const app = await openTransfer(context);
-  const request: InspectRequest = { image, access: readAccess(flags), platform: readPlatform(flags) };
+  const request: InspectRequest = { image, access: readRemoteAccess(flags), platform: readPlatform(flags) };
   if (raw === true) {
     context.output.bytes(await (config === true ? readRawConfig : readRawManifest)(app, request));
     return;

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Act } from './act.ts';
-import { addPlatformOptions, addRegistryOptions } from './options.ts';
+import { addPlatformOptions, addRegistryOptions, wholeNumber } from './options.ts';
 
 /** What looks at images elsewhere, takes them apart, or deletes them there: for any user, on a host that has no store. */
 export function addRemoteCommands(program: Command, act: Act): void {
@@ -13,22 +13,22 @@ export function addRemoteCommands(program: Command, act: Act): void {
     .option('--config', 'print the image’s config instead')
     .option('-f, --format <template>', 'fill a Go template, such as "{{.Digest}}" or "{{json .Labels}}"')
     .option('-n, --no-tags', 'do not list the tags of its repository');
-  addRegistryOptions(addPlatformOptions(inspect)).action(
+  addDaemonOption(addAccessOptions(addPlatformOptions(inspect))).action(
     act(async () => (await import('../commands/inspect.ts')).runInspect),
   );
   const layers = program
     .command('layers <image> [digests...]')
     .description('put the layers of an image, or those that are named, and its manifest into a folder')
     .option('-d, --dir <path>', 'that folder (default: a new layers-NAME-… in the current one)');
-  addRegistryOptions(addPlatformOptions(layers)).action(
+  addDaemonOption(addAccessOptions(addPlatformOptions(layers))).action(
     act(async () => (await import('../commands/layers.ts')).runLayers),
   );
-  addRegistryOptions(
+  addAccessOptions(
     program
       .command('list-tags <repository>')
       .description('list the tags of a repository (docker://), or the images in a docker-archive: file'),
   ).action(act(async () => (await import('../commands/list-tags.ts')).runListTags));
-  addRegistryOptions(
+  addAccessOptions(
     program
       .command('delete <image>')
       .description(
@@ -36,4 +36,14 @@ export function addRemoteCommands(program: Command, act: Act): void {
       )
       .option('--dry-run', 'print what would be deleted'),
   ).action(act(async () => (await import('../commands/delete.ts')).runDelete));
+}
+
+function addAccessOptions(command: Command): Command {
+  return addRegistryOptions(command)
+    .option('--no-creds', 'use no credentials, though there may be some')
+    .option('--retry-times <number>', 'how often a request is tried again (default: 3)', wholeNumber);
+}
+
+function addDaemonOption(command: Command): Command {
+  return command.option('--daemon-host <url>', 'where the Docker engine of docker-daemon: listens');
 }
