@@ -1,4 +1,5 @@
 import { AtomicError } from '../errors.ts';
+import type { ImageReference } from '../image/reference.ts';
 import { listArchiveNames } from '../transport/docker-archive/list-names.ts';
 import { listTags } from '../transport/registry/tags.ts';
 import type { TransferApp } from './context.ts';
