@@ -40,7 +40,7 @@ export interface CopiedLayers {
  */
 export async function copyImageLayers(app: TransferApp, request: LayersRequest): Promise<CopiedLayers> {
   const typed = readReference(request.image);
-  return openFirst(await readCandidates(app, request.image, typed), (reference) =>
+  return openFirst(await readCandidates(app, request.image, typed, request.access), (reference) =>
     copyFrom(app, reference, request),
   );
 }

@@ -131,7 +131,7 @@ async function withImage<T>(
   { image, access }: InspectRequest,
   use: (top: TopManifest, reference: ImageReference) => Promise<T>,
 ): Promise<T> {
-  return openFirst(await readCandidates(app, image, readReference(image)), async (reference) => {
+  return openFirst(await readCandidates(app, image, readReference(image), access), async (reference) => {
     const { source } = await openForReading(app, reference, access);
     try {
       const expected = reference.transport === 'docker' ? reference.image.digest : undefined;

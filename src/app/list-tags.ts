@@ -33,7 +33,7 @@ export async function listRemoteTags(
           hint: `Leave tag and digest away: atomic-ts list-tags ${plainHttp ? 'http:' : 'docker://'}${name}`,
         });
       }
-      return openFirst(await readCandidates(app, text, reference), (candidate) =>
+      return openFirst(await readCandidates(app, text, reference, access), (candidate) =>
         listRepository(app, candidate, access),
       );
     }

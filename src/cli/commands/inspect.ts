@@ -44,7 +44,7 @@ export async function runInspect(context: CommandContext, image: string, flags: 
 }
 
 /** A template that does not name them needs no request for the tags, of which there can be thousands. */
-function needsTags(format: string | undefined): boolean {
+export function needsTags(format: string | undefined): boolean {
   return format === undefined || format === 'json' || /RepoTags|[.$](?!\w)/.test(format);
 }
 
