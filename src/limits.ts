@@ -58,6 +58,12 @@ export const LIMITS = {
   ),
   // xattrs may be 64 KiB each, and a file may have several.
   'tar-header-size': bytes(1 * MiB, 64 * MiB, 'PAX headers and long names before one entry of a tar'),
+  // libostree refuses to pull objects of this kind that are larger than 128 MiB.
+  'tar-split-size': bytes(
+    64 * MiB,
+    120 * MiB,
+    "what is kept of a layer's archive besides its files (without it the layer can be used, not copied)",
+  ),
   'export-size': bytes(1 * MiB, 8 * MiB, "a template or other file that is read out of an image's /exports"),
   'host-files': count(65_536, 1_000_000, "entries of an image's /exports/hostfs"),
   'passwd-size': bytes(4 * MiB, 64 * MiB, 'a passwd or group file of an image'),
@@ -115,6 +121,11 @@ export const CREDENTIAL_HELPER_MS = 30_000;
 export const FOREIGN_PACKAGE_BYTES = 2 * GiB;
 export const FOREIGN_BUILD_MS = 600_000;
 export const BUILD_LOG_BYTES = 2 * KiB;
+
+/** Simple signatures of one image in a repo. */
+export const SIGNATURES = 128;
+/** A line of a tar-split record: ours are short, Go's hold all that stands between two files. */
+export const TAR_SPLIT_LINE_BYTES = 128 * MiB;
 
 /** Kept of what a health check printed; Docker keeps as much. */
 export const HEALTH_OUTPUT_CHARACTERS = 4096;

@@ -22,7 +22,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   config: ['image', 'stream'],
   transport: ['config', 'stream', 'image'],
   copy: ['transport', 'stream', 'image'],
-  store: ['stream', 'tree', 'image'],
+  store: ['transport', 'stream', 'tree', 'image'],
   container: ['tree', 'image'],
   render: ['container', 'image'],
   rpm: ['container', 'image'],

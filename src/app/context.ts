@@ -23,8 +23,10 @@ export interface TransferApp {
   /** Aborted by SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
   readonly userAgent: string;
-  /** The repo of the local storage, which `ostree:NAME` means; nobody looks for it before it is asked for. */
+  /** Where the repo of the local storage is; nobody looks for it before it is asked for. */
   readonly findRepository: () => Promise<string>;
+  /** All of the program, for the local storage that `ostree:NAME` means. */
+  readonly openLocal: () => Promise<App>;
 }
 
 /** What logs in to registries: it changes files of the user, as any user. */

@@ -4,10 +4,9 @@ import { copyImage, type CopyOptions, type CopyOutcome, type ZstdPrograms } from
 import { AtomicError, messageOf } from '../errors.ts';
 import { formatReference, type ImageReference } from '../image/reference.ts';
 import type { Platform } from '../image/platform.ts';
-import { openDestination } from '../transport/open.ts';
 import type { TransferApp } from './context.ts';
-import { openImageSource, tempFolderOf } from './open-source.ts';
-import { openOptions, readReference, wantedPlatform, type RegistryAccess } from './pull-image.ts';
+import { openImageDestination, openImageSource, tempFolderOf } from './open-image.ts';
+import { readReference, wantedPlatform, type RegistryAccess } from './pull-image.ts';
 import { requireFolderRoom } from './require-room.ts';
 
 export interface CopyRequest extends Pick<CopyOptions, 'which' | 'wishes' | 'removeSignatures'> {
@@ -32,10 +31,9 @@ export async function copyBetween(app: TransferApp, request: CopyRequest): Promi
   refuseSamePlace(from, to, request);
   const { source } = await openImageSource(app, from, request.from);
   try {
-    const destination = await openDestination(to, {
-      ...openOptions(app, request.to),
+    const destination = await openImageDestination(app, to, request.to, {
+      from,
       additionalTags: request.additionalTags ?? [],
-      ...(from.transport === 'docker' && { mountFrom: from.image }),
     });
     try {
       const { folder } = destination;

@@ -12,7 +12,7 @@ import { openDestination } from '../transport/open.ts';
 import type { ImageDestination, ImageSource } from '../transport/transport.ts';
 import type { TransferApp } from './context.ts';
 import { zstdPrograms } from './copy-image.ts';
-import { openImageSource, tempFolderOf } from './open-source.ts';
+import { openImageSource, tempFolderOf } from './open-image.ts';
 import { openOptions, platformOf, readReference, wantedPlatform, type RegistryAccess } from './pull-image.ts';
 import { requireFolderRoom } from './require-room.ts';
 import { openFirst, readCandidates } from './short-name.ts';

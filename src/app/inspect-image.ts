@@ -15,7 +15,7 @@ import { parseRegistryImage, type ImageReference } from '../image/reference.ts';
 import { isSchema1, makeConfig, parseSchema1 } from '../image/schema1.ts';
 import { listTags } from '../transport/registry/tags.ts';
 import type { TransferApp } from './context.ts';
-import { openForReading } from './open-source.ts';
+import { openForReading } from './open-image.ts';
 import { openOptions, readReference, wantedPlatform, type RegistryAccess } from './pull-image.ts';
 import { openFirst, readCandidates } from './short-name.ts';
 

@@ -11,7 +11,7 @@ import { withTag } from '../store/names.ts';
 import type { StoredImage } from '../store/image-store.ts';
 import type { OpenOptions } from '../transport/open.ts';
 import type { App, TransferApp } from './context.ts';
-import { openImageSource } from './open-source.ts';
+import { openImageSource } from './open-image.ts';
 import { openPartialLayers } from './partial-layers.ts';
 import { openFirst, readCandidates } from './short-name.ts';
 import { requireStoreRoom } from './require-room.ts';
@@ -141,7 +141,7 @@ async function importFrom(
     }
     const image = await readImage(source, resolved, platform);
     await app.store.repository.ensure();
-    return await importMarked(app, withTag(imageName), async (store, marked) => {
+    return await importMarked(app, withTag(imageName), async (store, beforeVisible) => {
       const partial = openPartialLayers(app, reference.transport === 'docker');
       const requireRoom = async (missing: readonly Descriptor[]): Promise<void> => {
         await requireStoreRoom(app, imageName, missing);
@@ -150,7 +150,7 @@ async function importFrom(
       const layers = { ...store, requireRoom, claims: partial.claims };
       const outcome = await importLayers(source, image, layers, app.report, app.signal);
       tellLeftOut(app, outcome.devicesLeftOut);
-      await marked;
+      await beforeVisible();
       const stored = await app.store.commitImage({
         name: withTag(imageName),
         source: formatReference(reference),

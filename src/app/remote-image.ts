@@ -2,7 +2,7 @@
 import { readImage, resolveManifest, type ResolvedImage } from '../copy/resolve.ts';
 import type { ImageReference } from '../image/reference.ts';
 import type { TransferApp } from './context.ts';
-import { openImageSource } from './open-source.ts';
+import { openImageSource } from './open-image.ts';
 import { platformOf, type RegistryAccess } from './pull-image.ts';
 
 /**

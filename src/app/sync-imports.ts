@@ -15,27 +15,57 @@ import { journalFolder } from './layout.ts';
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 const BOOT_ID_BYTES = 64;
 
+/** An import whose bytes may not be on the disk yet. */
+export interface MarkedImport {
+  /** Waited for before its first ref is written: from then on the mark has to be there. */
+  beforeVisible(): Promise<void>;
+  /** Brings what was written to the disk and takes the mark away; may be called again. */
+  end(): Promise<void>;
+}
+
 /**
- * Runs an import into the store, marked for as long as what it wrote may not be on the disk. The mark is made while the
- * first layer is fetched; nothing becomes visible before it.
+ * Marks an import into the store. The mark is made while the first layer is fetched.
+ * @param image its name, with the tag
+ */
+export function beginImport(app: App, image: string): MarkedImport {
+  const marked = mark(app, image);
+  // Whoever waits for it tells of its failure.
+  marked.catch(() => undefined);
+  let isVisible = false;
+  let hasEnded = false;
+  return {
+    async beforeVisible() {
+      await marked;
+      isVisible = true;
+    },
+    async end() {
+      if (hasEnded) return;
+      hasEnded = true;
+      const path = await marked.catch(() => undefined);
+      const begun = new Date();
+      if (isVisible) await app.files.syncFilesystem(journalFolder(app));
+      if (path !== undefined) await clearImportMark(path, begun);
+    },
+  };
+}
+
+/**
+ * Runs an import into the store, marked for as long as what it wrote may not be on the disk.
  * @param image its name, with the tag
  */
 export async function importMarked<T>(
   app: App,
   image: string,
-  work: (store: LayerStore, marked: Promise<unknown>) => Promise<T>,
+  work: (store: LayerStore, beforeVisible: () => Promise<void>) => Promise<T>,
 ): Promise<T> {
-  const marked = mark(app, image);
-  // Whoever waits for it tells of its failure.
-  marked.catch(() => undefined);
-  let isVisible = false;
+  const marked = beginImport(app, image);
+  const beforeVisible = (): Promise<void> => marked.beforeVisible();
   const store: LayerStore = {
     findLayer: (digest) => app.store.findLayer(digest),
     importLayer: async (layer) => {
       const pending = await app.store.importLayer(layer);
       const publish = async (): Promise<void> => {
-        await marked;
-        isVisible = true;
+        await beforeVisible();
         await pending.publish();
       };
       const { entries, devicesLeftOut } = pending;
@@ -43,14 +73,9 @@ export async function importMarked<T>(
     },
   };
   try {
-    const result = await work(store, marked);
-    isVisible = true;
-    return result;
+    return await work(store, beforeVisible);
   } finally {
-    const path = await marked.catch(() => undefined);
-    const begun = new Date();
-    if (isVisible) await app.files.syncFilesystem(journalFolder(app));
-    if (path !== undefined) await clearImportMark(path, begun);
+    await marked.end();
   }
 }
 

@@ -19,7 +19,7 @@ import type { Templates } from '../render/own-template.ts';
 import { createSystemd } from '../service/systemd.ts';
 import { ImageStore } from '../store/image-store.ts';
 
-export interface TransferWiring {
+interface SharedWiring {
   readonly version: string;
   readonly report: Report;
   /** Of the command line; they outrank atomic.conf's. */
@@ -28,7 +28,12 @@ export interface TransferWiring {
   readonly command: string;
 }
 
-export interface WiringOptions extends TransferWiring {
+export interface TransferWiring extends SharedWiring {
+  /** The whole of it, when an image of the local storage is asked for. */
+  readonly openLocal: () => Promise<App>;
+}
+
+export interface WiringOptions extends SharedWiring {
   readonly lockWaitMs: number;
 }
 
@@ -49,7 +54,8 @@ export async function createApp({
   const conf = await readAtomicConf(environment, (path, cap) => files.readIfExists(path, cap));
   moveLimits({ ...conf.limits, ...limits });
   const paths = await resolvePaths({ environment, conf, files });
-  return {
+  const mode = readIdentity().uid === 0 ? 'bare' : 'bare-user';
+  const app: App = {
     exec,
     files,
     selinux,
@@ -58,17 +64,19 @@ export async function createApp({
     paths,
     conf,
     environment: withProxies(environment, conf),
-    store: new ImageStore(paths.repository, exec, { labels: selinux.isOn }),
+    store: new ImageStore(paths.repository, exec, { labels: selinux.isOn, mode }),
     services: createSystemd(exec),
     report,
     signal: abortOnSignals(),
     program: await findProgram(),
     userAgent: `atomic-ts/${version}`,
     lockWaitMs,
-    findRepository: async () => paths.repository,
+    findRepository: () => Promise.resolve(paths.repository),
+    openLocal: () => Promise.resolve(app),
     loadTemplates,
     readKernelCapabilities,
   };
+  return app;
 }
 
 /**
@@ -80,6 +88,7 @@ export async function createTransferApp({
   report,
   limits,
   command,
+  openLocal,
 }: TransferWiring): Promise<TransferApp & Pick<App, 'files'>> {
   const environment = process.env;
   const exec = createExec();
@@ -96,11 +105,12 @@ export async function createTransferApp({
     signal: abortOnSignals(),
     userAgent: `atomic-ts/${version}`,
     findRepository: async () => (await resolvePaths({ environment, conf, files })).repository,
+    openLocal,
   };
 }
 
 /** The same for commands that change the user's auth file. */
-export async function createLoginApp(options: WiringOptions): Promise<LoginApp> {
+export async function createLoginApp(options: WiringOptions & TransferWiring): Promise<LoginApp> {
   return { ...(await createTransferApp(options)), lockWaitMs: options.lockWaitMs };
 }
 

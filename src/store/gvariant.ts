@@ -34,3 +34,15 @@ export function splitArray(bytes: Buffer, alignment: 1 | 8, invalid: Error): Buf
   }
   return elements;
 }
+
+/** The offsets at the end of a container of `size` bytes without them; they are as wide as the whole of it needs. */
+export function offsetTable(size: number, offsets: readonly number[]): Buffer {
+  const width = ([1, 2] as const).find((bytes) => size + offsets.length * bytes < 256 ** bytes) ?? 4;
+  const table = Buffer.alloc(offsets.length * width);
+  for (const [i, offset] of offsets.entries()) table.writeUIntLE(offset, i * width, width);
+  return table;
+}
+
+export function withOffsets(bytes: Buffer, offsets: readonly number[]): Buffer {
+  return Buffer.concat([bytes, offsetTable(bytes.length, offsets)]);
+}

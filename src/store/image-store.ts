@@ -10,7 +10,7 @@ import { parseManifest, type ImageManifest } from '../image/manifest.ts';
 import { createTar } from '../stream/tar/create.ts';
 import { importLayer, type ImportedLayer, type LayerToImport } from './import-layer.ts';
 import { blobRef, decodeImageRef, imageRef, isBlobRef, METADATA, withTag } from './names.ts';
-import { Repository, type StoredCommit } from './repository.ts';
+import { Repository, type NewMode, type StoredCommit } from './repository.ts';
 
 /** One argument of a program holds 128 KiB; a manifest that does not fit is read from its file instead. */
 const ARGUMENT_BYTES = 128 * 1024 - 4096;
@@ -30,11 +30,13 @@ export interface StoredImage {
 
 export interface ImageToCommit {
   readonly name: string;
-  readonly source: string;
+  /** What to pull for a newer one; undefined where nobody knows. */
+  readonly source: string | undefined;
   readonly digest: Digest;
   readonly manifestBytes: Uint8Array;
   readonly configDigest: Digest;
   readonly configBytes: Uint8Array;
+  readonly signatures?: readonly Uint8Array[];
 }
 
 export class ImageStore {
@@ -42,9 +44,16 @@ export class ImageStore {
   readonly #exec: Exec;
   readonly #labels: boolean;
 
-  /** @param options.labels whether layers get SELinux labels, by this host's policy for their paths as if in `/` */
-  constructor(path: string, exec: Exec, { labels = false }: { readonly labels?: boolean } = {}) {
-    this.repository = new Repository(path, exec);
+  /**
+   * @param options.labels whether layers get SELinux labels, by this host's policy for their paths as if in `/`
+   * @param options.mode of a repo that is not there yet; `bare` if not given, which takes root
+   */
+  constructor(
+    path: string,
+    exec: Exec,
+    { labels = false, mode }: { readonly labels?: boolean; readonly mode?: NewMode } = {},
+  ) {
+    this.repository = new Repository(path, exec, mode);
     this.#exec = exec;
     this.#labels = labels;
   }
@@ -66,7 +75,7 @@ export class ImageStore {
 
   /** Streams one layer in; nothing is visible before its `publish`. */
   importLayer(layer: LayerToImport): Promise<ImportedLayer> {
-    return importLayer(this.#exec, this.repository.path, layer, this.#labels);
+    return importLayer(this.#exec, this.repository, layer, this.#labels);
   }
 
   /** Writes the config and then the image's own ref: from here on the image is there. All its layers are. */
@@ -78,14 +87,18 @@ export class ImageStore {
     );
     const manifest = Buffer.from(image.manifestBytes).toString('utf8');
     const fits = image.manifestBytes.length < ARGUMENT_BYTES;
+    const { signatures = [] } = image;
     await this.repository.commitFiles(
       imageRef(image.name),
-      createTar([{ path: 'manifest.json', content: image.manifestBytes }]),
+      createTar([
+        { path: 'manifest.json', content: image.manifestBytes },
+        ...signatures.map((content, i) => ({ path: `signature-${i + 1}`, content })),
+      ]),
       [
         ...(fits ? [[METADATA.manifest, manifest] as const] : []),
         [METADATA.digest, image.digest],
-        [METADATA.signatures, '0'],
-        [METADATA.source, image.source],
+        [METADATA.signatures, String(signatures.length)],
+        ...(image.source === undefined ? [] : [[METADATA.source, image.source] as const]),
         [METADATA.name, image.name],
       ],
     );

@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { AtomicError, isAtomicError } from '../errors.ts';
 import type { Exec } from '../host/ports.ts';
 import type { Descriptor } from '../image/descriptor.ts';
@@ -13,10 +15,14 @@ import {
 } from '../stream/decompress.ts';
 import { LayerFilter } from '../stream/tar/filter.ts';
 import { LayerRecorder } from '../stream/tar/recorder.ts';
+import { Disassembler } from '../stream/tar-split/disassemble.ts';
 import { VerifyStream } from '../stream/verify.ts';
-import { LayerIndexWriter } from './layer-index.ts';
+import { indexFolder, LayerIndexWriter } from './layer-index.ts';
 import { blobRef, METADATA } from './names.ts';
-import { askForAnotherTry, isStagingRace, retryStagingRace } from './staging-race.ts';
+import type { Repository } from './repository.ts';
+import { askForAnotherTry, isStagingRace } from './staging-race.ts';
+import { TarSplitFile } from './tar-split-file.ts';
+import { writeLayerCommit, type LayerCommit } from './write-commit.ts';
 
 /** Bytes enough to tell every compression that we know of. */
 const MAGIC_BYTES = 6;
@@ -35,6 +41,7 @@ export interface LayerToImport {
 /** A layer whose tree is in the repo and whose bytes are verified, but which no ref makes visible yet. */
 export interface ImportedLayer {
   readonly digest: Digest;
+  readonly diffId: Digest;
   /** Entries of the tar, those that were left out included. */
   readonly entries: number;
   /** Entries of the tar that ostree has no object for. */
@@ -54,25 +61,24 @@ export interface ImportedLayer {
  */
 export async function importLayer(
   exec: Exec,
-  repository: string,
+  repository: Repository,
   layer: LayerToImport,
   labels = false,
 ): Promise<ImportedLayer> {
   const { descriptor, diffId, what } = layer;
   // Until the pipeline listens; what went wrong is then still there to be read.
   layer.bytes.on('error', () => undefined);
-  const index = await LayerIndexWriter.create(repository, descriptor.digest);
+  const index = await LayerIndexWriter.create(repository.path, descriptor.digest);
+  const tarSplit = new TarSplitFile(join(indexFolder(repository.path), `${randomUUID()}.tmp`));
+  const discard = async (): Promise<void> => {
+    await Promise.all([index.discard(), tarSplit.discard()]);
+  };
   const recorder = new LayerRecorder(what, (record) => index.write(record));
   try {
     const compressed = new VerifyStream({ digest: descriptor.digest, size: descriptor.size, what });
     const unpacked = new UnpackedLimit(what, () => compressed.bytesPassed);
-    const filter = new LayerFilter(what, recorder);
-    const compression = detectCompression(await peek(layer.bytes, MAGIC_BYTES), what);
-    const decompressor = createDecompressor(compression, {
-      what,
-      bytesPassed: () => compressed.bytesPassed,
-      startZstd: () => exec.filter('zstd', ['-dcq']),
-    });
+    const filter = new LayerFilter(what, recorder, new Disassembler(tarSplit));
+    const decompressor = await decompressorFor(exec, layer, compressed);
     const content = new VerifyStream({ digest: diffId, size: undefined, what: `${what}, unpacked,` });
     const stages = [
       layer.bytes,
@@ -83,38 +89,50 @@ export async function importLayer(
       filter,
     ];
     const ticker = setInterval(() => layer.onProgress(compressed.bytesPassed), 200);
-    const commit = await runBoth(
-      commitTar(exec, repository, filter, labels),
-      pipeline(stages),
-      filter,
-      what,
-    ).finally(() => {
-      clearInterval(ticker);
-    });
+    const made = commitTar(exec, repository.path, filter, labels);
+    const commit = await runBoth(made, pipeline(stages), filter, what).finally(() => clearInterval(ticker));
     if (!compressed.verified) {
       throw new AtomicError('stream-broken', `${what} has bytes behind the end of its compressed stream`);
     }
+    const tarSplitBytes = await tarSplit.finish();
+    const { path } = tarSplit;
     return {
       digest: descriptor.digest,
+      diffId,
       entries: recorder.entries,
       devicesLeftOut: recorder.devicesLeftOut,
       publish: async () => {
         try {
           await index.publish();
-          const passed = { unpackedBytes: unpacked.bytesPassed, devicesLeftOut: recorder.devicesLeftOut };
-          await publishLayer(exec, repository, layer, commit, passed);
-        } catch (error) {
-          await index.discard();
-          throw error;
+          await publishLayer(repository, descriptor.digest, commit, {
+            metadata: metadataOf(layer, unpacked.bytesPassed, recorder),
+            tarSplit: tarSplitBytes === undefined ? undefined : { path, bytes: tarSplitBytes },
+          });
+        } finally {
+          await discard();
         }
       },
-      discard: () => index.discard(),
+      discard,
     };
   } catch (error) {
     layer.bytes.destroy();
-    await index.discard();
+    await discard();
     throw isStagingRace(error) ? askForAnotherTry(error, what) : error;
   }
+}
+
+/** Undefined for a layer that is not compressed. */
+async function decompressorFor(
+  exec: Exec,
+  { bytes, what }: LayerToImport,
+  compressed: VerifyStream,
+): Promise<Duplex | undefined> {
+  const compression = detectCompression(await peek(bytes, MAGIC_BYTES), what);
+  return createDecompressor(compression, {
+    what,
+    bytesPassed: () => compressed.bytesPassed,
+    startZstd: () => exec.filter('zstd', ['-dcq']),
+  });
 }
 
 /** Commits a tar without a ref; resolves with the commit's checksum. */
@@ -128,7 +146,7 @@ async function commitTar(exec: Exec, repository: string, tar: Readable, labels: 
       '--no-bindings',
       '--fsync=false',
       '--tar-autocreate-parents',
-      // The commit that adds the metadata has the same tree, and with it the labels.
+      // The commit that carries the metadata has the same tree, and with it the labels.
       ...(labels ? ['--selinux-policy=/'] : []),
       '--tree=tar=-',
       '--subject=',
@@ -157,35 +175,31 @@ async function runBoth(
   throw first ?? failures[0];
 }
 
-/**
- * The second commit has the same tree and carries the metadata, which is only known once the tar has gone by.
- * It reads no file, so it costs one process start.
- */
+/** The commit that ostree made gets a like one with metadata, and that a ref. */
 async function publishLayer(
-  exec: Exec,
-  repository: string,
-  { descriptor, diffId }: LayerToImport,
+  repository: Repository,
+  layer: Digest,
   commit: string,
-  { unpackedBytes, devicesLeftOut }: { readonly unpackedBytes: number; readonly devicesLeftOut: number },
+  more: Pick<LayerCommit, 'metadata' | 'tarSplit'>,
 ): Promise<void> {
-  const metadata: [string, string][] = [
+  const { root } = await repository.readCommit(commit);
+  await writeLayerCommit(repository, indexFolder(repository.path), blobRef(layer), { root, ...more });
+}
+
+/** What is only known once the tar has gone by. */
+function metadataOf(
+  { descriptor, diffId }: LayerToImport,
+  unpackedBytes: number,
+  { devicesLeftOut, filesReplaced }: LayerRecorder,
+): [string, string][] {
+  const counts: [string, number][] = [
+    [METADATA.devicesLeftOut, devicesLeftOut],
+    [METADATA.filesReplaced, filesReplaced],
+  ];
+  return [
     [METADATA.size, String(descriptor.size)],
     [METADATA.uncompressedSize, String(unpackedBytes)],
     [METADATA.uncompressedDigest, diffId],
-    ...(devicesLeftOut === 0
-      ? []
-      : [[METADATA.devicesLeftOut, String(devicesLeftOut)] satisfies [string, string]]),
+    ...counts.flatMap(([key, count]): [string, string][] => (count === 0 ? [] : [[key, String(count)]])),
   ];
-  const args = [
-    `--repo=${repository}`,
-    'commit',
-    `--branch=${blobRef(descriptor.digest)}`,
-    '--no-bindings',
-    '--fsync=false',
-    '--parent=none',
-    `--tree=ref=${commit}`,
-    '--subject=',
-    ...metadata.map(([key, value]) => `--add-metadata-string=${key}=${value}`),
-  ];
-  await retryStagingRace(() => exec.run('ostree', args));
 }

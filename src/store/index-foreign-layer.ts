@@ -5,7 +5,6 @@ import type { Digest } from '../image/digest.ts';
 import { joinPath } from '../stream/tar/path.ts';
 import type { LayerRecord } from '../stream/tar/recorder.ts';
 import { hasStoredName } from '../stream/tar/stored-name.ts';
-import { parseCommitRoot } from './commit-object.ts';
 import { indexPath, LayerIndexWriter } from './layer-index.ts';
 import type { Repository } from './repository.ts';
 import { parseDirectoryMeta, parseTreeObject } from './tree-object.ts';
@@ -19,8 +18,7 @@ export async function ensureIndex(repository: Repository, layer: Digest, commit:
   if (await exists(indexPath(repository.path, layer))) return;
   const index = await LayerIndexWriter.create(repository.path, layer);
   try {
-    const what = `the commit ${commit} in ${repository.path}`;
-    const root = parseCommitRoot(await readFile(repository.objectPath(commit, 'commit')), what);
+    const { root } = await repository.readCommit(commit);
     await new TreeReader(repository, index).read('', root.tree, root.meta);
     await index.publish();
   } catch (error) {

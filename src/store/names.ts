@@ -14,6 +14,10 @@ export const METADATA = {
   /** Layer: bytes of the uncompressed tar, and its digest (the DiffID). */
   uncompressedSize: 'docker.uncompressed_size',
   uncompressedDigest: 'docker.uncompressed_digest',
+  /** Layer: what its tar is made of besides its files, as tar-split writes it: gzip, in base64. May be megabytes. */
+  tarSplit: 'tarsplit.output',
+  /** Ours, layer: how many entries others of the same name replaced, whose contents are not kept; absent for none. */
+  filesReplaced: 'atomic-ts.files-replaced',
   /** Ours, layer: how many device nodes and FIFOs were left out; absent for none. */
   devicesLeftOut: 'atomic-ts.devices-left-out',
   /** Image. */

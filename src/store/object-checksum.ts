@@ -10,6 +10,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, constants, openSync, readlinkSync, readSync, type Stats } from 'node:fs';
 import { setImmediate as breathe } from 'node:timers/promises';
+import { withOffsets } from './gvariant.ts';
 
 /** Bytes that are read at one time. */
 const CHUNK = 256 * 1024;
@@ -89,12 +90,4 @@ function frameArray(elements: readonly Buffer[]): Buffer {
   let end = 0;
   const ends = elements.map((element) => (end += element.length));
   return withOffsets(Buffer.concat(elements), ends);
-}
-
-/** Offsets are as wide as the whole, offsets included, needs. */
-function withOffsets(bytes: Buffer, offsets: readonly number[]): Buffer {
-  const width = [1, 2, 4].find((size) => bytes.length + offsets.length * size < 256 ** size) ?? 8;
-  const tail = Buffer.alloc(offsets.length * width);
-  for (const [i, offset] of offsets.entries()) tail.writeUIntLE(offset, i * width, Math.min(width, 6));
-  return Buffer.concat([bytes, tail]);
 }

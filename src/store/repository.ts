@@ -1,23 +1,46 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync, statSync, type Stats } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+  type Stats,
+} from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AtomicError, isAtomicError, systemCodeOf } from '../errors.ts';
 import type { Exec } from '../host/ports.ts';
 import { limitExceeded, STORED_BYTES } from '../limits.ts';
 import { makeFolder } from '../make-folder.ts';
-import { parseCommitMetadata, parseCommitRoot } from './commit-object.ts';
-import { REF_PREFIX } from './names.ts';
+import {
+  readCommitMetadata,
+  readCommitRoot,
+  type ByteRange,
+  type CommitBytes,
+  type CommitRoot,
+} from './commit-object.ts';
+import { METADATA, REF_PREFIX } from './names.ts';
 import { retryStagingRace } from './staging-race.ts';
 import { parseTreeObject } from './tree-object.ts';
 
 /** Far beyond any commit that ostree lets one write. */
-const COMMIT_BYTES = 16 * 1024 * 1024;
+const COMMIT_BYTES = 256 * 1024 * 1024;
+/** A folder of ten thousand files; larger ones the `ostree` program reads. */
+const FOLDER_BYTES = 16 * 1024 * 1024;
 
 type ObjectKind = 'commit' | 'dirtree' | 'dirmeta' | 'file';
+
+/** `bare` for root, `bare-user` for anybody else: ostree(1). */
+export type NewMode = 'bare' | 'bare-user';
 
 export interface StoredCommit {
   readonly checksum: string;
   readonly metadata: ReadonlyMap<string, string>;
+  /** Where the record of a layer's tar is in the commit object; it is too long to be read with the rest. */
+  readonly tarSplit: ByteRange | undefined;
+  readonly root: CommitRoot;
   /** When the commit was written into this repo. */
   readonly created: Date;
 }
@@ -29,10 +52,13 @@ export interface StoredCommit {
 export class Repository {
   readonly path: string;
   readonly #exec: Exec;
+  readonly #mode: NewMode;
 
-  constructor(path: string, exec: Exec) {
+  /** @param mode what `ensure` makes */
+  constructor(path: string, exec: Exec, mode: NewMode = 'bare') {
     this.path = path;
     this.#exec = exec;
+    this.#mode = mode;
   }
 
   async exists(): Promise<boolean> {
@@ -40,13 +66,14 @@ export class Repository {
   }
 
   /**
-   * Makes the repo when there is none. Mode `bare` keeps owners, modes and xattrs as the layers have them.
+   * Makes the repo when there is none. Mode `bare` keeps owners, modes and xattrs as the layers have them; where only
+   * root could do that, `bare-user` notes them beside the files.
    * @throws AtomicError `tool-missing`, `command-failed`
    */
   async ensure(): Promise<void> {
     if (await this.exists()) return;
     await makeFolder(this.path, 0o755);
-    await this.#exec.run('ostree', [`--repo=${this.path}`, 'init', '--mode=bare']);
+    await this.#exec.run('ostree', [`--repo=${this.path}`, 'init', `--mode=${this.#mode}`]);
   }
 
   /** The file that holds a ref. */
@@ -93,8 +120,13 @@ export class Repository {
     const path = this.objectPath(checksum, 'commit');
     const what = `the commit ${checksum} in ${this.path}`;
     try {
-      const { bytes, mtime } = readCapped(path, COMMIT_BYTES, what);
-      return { checksum, metadata: parseCommitMetadata(bytes, what), created: mtime };
+      return readOpened(path, COMMIT_BYTES, what, (file, { size, mtime }) => {
+        const object = commitBytes(file, size);
+        const { strings, passedOver } = readCommitMetadata(object, what, [METADATA.tarSplit]);
+        const root = readCommitRoot(object, what);
+        const tarSplit = passedOver.get(METADATA.tarSplit);
+        return { checksum, metadata: strings, tarSplit, root, created: mtime };
+      });
     } catch (error) {
       if (!isAbsent(error)) throw error;
       throw new AtomicError('store-invalid', `${what} is missing`, {
@@ -113,24 +145,33 @@ export class Repository {
   /** The content of one small file in the root of a commit: a manifest, a config. */
   async readFile(commit: string, path: string): Promise<string> {
     const found = this.#findFile(commit, path.slice(1));
-    if (found !== undefined) return found;
+    if (found !== undefined) return found.toString('utf8');
     const { stdout } = await this.#exec.run('ostree', [`--repo=${this.path}`, 'cat', commit, path], {
       outputBytes: STORED_BYTES,
     });
     return stdout;
   }
 
+  /** The same, byte for byte. */
+  async readBytes(commit: string, path: string): Promise<Buffer> {
+    return this.#findFile(commit, path.slice(1)) ?? Buffer.from(await this.readFile(commit, path), 'utf8');
+  }
+
   /** As it lies in the repo, without a program; undefined where it does not lie there as it is. */
-  #findFile(commit: string, name: string): string | undefined {
+  #findFile(commit: string, name: string): Buffer | undefined {
     const read = (checksum: string, kind: ObjectKind): Buffer => {
       const path = this.objectPath(checksum, kind);
-      return readCapped(path, kind === 'file' ? STORED_BYTES : COMMIT_BYTES, path).bytes;
+      const limit = kind === 'file' ? STORED_BYTES : FOLDER_BYTES;
+      return readOpened(path, limit, path, (file) => readFileSync(file));
     };
     try {
-      const root = parseCommitRoot(read(commit, 'commit'), `the commit ${commit}`);
+      const what = `the commit ${commit}`;
+      const root = readOpened(this.objectPath(commit, 'commit'), COMMIT_BYTES, what, (file, { size }) =>
+        readCommitRoot(commitBytes(file, size), what),
+      );
       const tree = parseTreeObject(read(root.tree, 'dirtree'), `the folder ${root.tree}`);
       const file = tree.files.find((entry) => entry.name === name);
-      return file === undefined ? undefined : read(file.checksum, 'file').toString('utf8');
+      return file === undefined ? undefined : read(file.checksum, 'file');
     } catch (error) {
       // What is missing or damaged the `ostree` program tells in its own words.
       if (isAbsent(error) || isAtomicError(error, 'store-invalid')) return undefined;
@@ -174,16 +215,31 @@ function isAbsent(error: unknown): boolean {
   return ['ENOENT', 'ELOOP'].includes(systemCodeOf(error) ?? '');
 }
 
-/** A whole file of the repo, which is no link. */
-function readCapped(path: string, limit: number, what: string): { bytes: Buffer; mtime: Date } {
+/** Reads a file of the repo, which is no link. */
+function readOpened<T>(
+  path: string,
+  limit: number,
+  what: string,
+  read: (file: number, stats: Stats) => T,
+): T {
   const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
-    const { size, mtime } = fstatSync(file);
-    if (size > limit) throw limitExceeded(limit, `${what} is larger than ${limit} bytes`);
-    return { bytes: readFileSync(file), mtime };
+    const stats = fstatSync(file);
+    if (stats.size > limit) throw limitExceeded(limit, `${what} is larger than ${limit} bytes`);
+    return read(file, stats);
   } finally {
     closeSync(file);
   }
+}
+
+function commitBytes(file: number, size: number): CommitBytes {
+  return {
+    size,
+    read(start, end) {
+      const bytes = Buffer.alloc(end - start);
+      return bytes.subarray(0, readSync(file, bytes, 0, bytes.length, start));
+    },
+  };
 }
 
 function statIfThere(path: string): Stats | undefined {

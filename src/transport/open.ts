@@ -59,7 +59,10 @@ export async function openSource(reference: ImageReference, options: OpenOptions
       return openDockerDaemonSource(reference.image, options);
     }
     case 'ostree':
-      throw new AtomicError('unsupported', `Reading ${reference.image} from ostree: is not supported yet`);
+      throw new AtomicError(
+        'unsupported',
+        `The image ${reference.image} of an ostree repo cannot be read here`,
+      );
   }
 }
 
@@ -100,7 +103,10 @@ export async function openDestination(
 }
 
 /** Elsewhere an image has one name, and more of them would be lost without a word. */
-function requireRoomForTags({ transport }: ImageReference, { additionalTags = [] }: OpenOptions): void {
+export function requireRoomForTags(
+  { transport }: ImageReference,
+  { additionalTags = [] }: OpenOptions,
+): void {
   if (additionalTags.length === 0 || transport === 'docker-archive' || transport === 'docker-daemon') return;
   throw new AtomicError('usage', `An image in ${transport}: cannot have additional tags`, {
     hint: 'docker-archive: and docker-daemon: can hold an image under several names.',

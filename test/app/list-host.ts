@@ -72,6 +72,7 @@ export function createListHost(folder: string, answer: Answer = answerShow()): L
     userAgent: 'atomic-ts/test',
     lockWaitMs: 0,
     findRepository: notAsked,
+    openLocal: notAsked,
     loadTemplates: notAsked,
     readKernelCapabilities: notAsked,
   };

@@ -81,6 +81,7 @@ function copy(source: string, destination: string, request: Partial<CopyRequest>
     signal: new AbortController().signal,
     userAgent: 'test',
     findRepository: notAsked,
+    openLocal: notAsked,
   };
   const access = { tlsVerify: false };
   return copyBetween(app, { source, destination, from: access, to: access, ...request });

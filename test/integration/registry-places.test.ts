@@ -54,6 +54,7 @@ function copy(
     signal: new AbortController().signal,
     userAgent: 'test/1',
     findRepository: () => Promise.reject(new Error('not asked for')),
+    openLocal: () => Promise.reject(new Error('not asked for')),
   };
   const request = { source, destination, from: {}, to: {}, which: 'system', wishes: {} } as const;
   return copyBetween(app, { ...request, removeSignatures: false });

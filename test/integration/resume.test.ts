@@ -91,7 +91,7 @@ afterEach(async () => {
 interface Run {
   readonly child: ChildProcess;
   /** What it wrote so far. */
-  said(): string;
+  readonly said: () => string;
   /** Its exit status, or the signal that ended it. */
   readonly ended: Promise<number | string | null>;
 }

@@ -57,26 +57,26 @@ export async function openAppAsIs({
  * Wires what moves and shows images elsewhere: it works as any user, and leaves this host's containers, store and
  * open changes alone.
  */
-export async function openTransfer({
-  version,
-  output,
-  command,
-  limits,
-}: CommandContext): Promise<TransferApp> {
+export async function openTransfer(context: CommandContext): Promise<TransferApp> {
+  const { version, output, command, limits } = context;
   const { createTransferApp } = await import('../wiring.ts');
-  return createTransferApp({ version, report: output.report, command, limits: readLimits(limits) });
+  const openLocal = (): Promise<App> => openApp(context);
+  return createTransferApp({
+    version,
+    report: output.report,
+    command,
+    limits: readLimits(limits),
+    openLocal,
+  });
 }
 
 /** Wires what logs in to registries and out: it works as any user, too. */
-export async function openLogin({
-  version,
-  output,
-  lockWaitMs,
-  command,
-  limits,
-}: CommandContext): Promise<LoginApp> {
+export async function openLogin(context: CommandContext): Promise<LoginApp> {
+  const { version, output, lockWaitMs, command } = context;
   const { createLoginApp } = await import('../wiring.ts');
-  return createLoginApp({ version, report: output.report, lockWaitMs, command, limits: readLimits(limits) });
+  const openLocal = (): Promise<App> => openApp(context);
+  const limits = readLimits(context.limits);
+  return createLoginApp({ version, report: output.report, lockWaitMs, command, limits, openLocal });
 }
 
 function readLimits(options: readonly string[]): LimitValues {

@@ -22,6 +22,8 @@ export interface EntryVerdict {
   readonly keepBody: boolean;
   /** Content that follows in the input, without padding. */
   readonly bodyBytes: number;
+  /** The entry's name as it was given, where the tree has a file of just this content: no sparse one, no whiteout. */
+  readonly wholeFile?: string;
 }
 
 const WHITEOUT = '.wh.';
@@ -57,7 +59,10 @@ export function normaliseEntry(entry: Entry, recorder: LayerRecorder): EntryVerd
         if (size !== undefined && size > 0 && isAllHole(pax, bodyBytes))
           return rewriteHole(entry, path, size, bodyBytes);
       }
-      return passOrRewrite(entry, path, givenPath, { type, bodyBytes });
+      return {
+        ...passOrRewrite(entry, path, givenPath, { type, bodyBytes }),
+        ...(type === 'S' || isSparse(pax) ? {} : { wholeFile: givenPath }),
+      };
     case '1':
       requireName(path, what);
       return normaliseHardLink(entry, path, givenPath, cleanPath(givenLink(pax, entry), what), recorder);
@@ -86,6 +91,11 @@ export function normaliseEntry(entry: Entry, recorder: LayerRecorder): EntryVerd
 function effectiveType(type: string, givenPath: string): string {
   if (type === '7') return '0';
   return type === '0' && givenPath.endsWith('/') ? '5' : type;
+}
+
+/** Its content is a map and pieces of the file, which libarchive puts together. */
+function isSparse(pax: ReadonlyMap<string, string>): boolean {
+  return [...pax.keys()].some((key) => key.startsWith('GNU.sparse.'));
 }
 
 /** Format 1.0 has its map in front of the data, in a block of its own. */

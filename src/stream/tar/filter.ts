@@ -5,6 +5,7 @@ import type { EntryExtensions } from './entry-fields.ts';
 import { normaliseEntry, type EntryVerdict } from './entry.ts';
 import { BLOCK_BYTES, createHeader, isZeroBlock, paddedSize, parseHeader, type TarHeader } from './header.ts';
 import type { LayerRecorder } from './recorder.ts';
+import type { Disassembler } from '../tar-split/disassemble.ts';
 import { checkGlobal, formatPax, parsePax } from './pax.ts';
 
 const NO_EXTENSIONS: EntryExtensions = {
@@ -19,7 +20,8 @@ type State =
   | { readonly at: 'header' }
   | { readonly at: 'extension'; readonly header: TarHeader; readonly block: Buffer; readonly bytes: number }
   | { readonly at: 'sparse-map'; readonly verdict: EntryVerdict }
-  | { readonly at: 'body'; readonly keep: boolean; left: number }
+  /** `content` bytes are a file's own; what is `left` is padded. */
+  | { readonly at: 'body'; readonly keep: boolean; content: number; left: number }
   | { readonly at: 'first-zero' }
   | { readonly at: 'end' };
 
@@ -34,6 +36,7 @@ type State =
 export class LayerFilter extends Transform {
   readonly #what: string;
   readonly #recorder: LayerRecorder;
+  readonly #split: Disassembler | undefined;
   #state: State = { at: 'header' };
   #extensions: EntryExtensions = NO_EXTENSIONS;
   /** Bytes of the extensions, so far. */
@@ -43,10 +46,12 @@ export class LayerFilter extends Transform {
   #carried = 0;
   #out: Buffer[] = [];
 
-  constructor(what: string, recorder: LayerRecorder) {
+  /** @param split is given every byte of the input */
+  constructor(what: string, recorder: LayerRecorder, split?: Disassembler) {
     super();
     this.#what = what;
     this.#recorder = recorder;
+    this.#split = split;
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
@@ -57,7 +62,8 @@ export class LayerFilter extends Transform {
       return;
     }
     this.#pushOut();
-    done();
+    if (this.#split === undefined) done();
+    else this.#split.waitForRoom(done);
   }
 
   override _flush(done: TransformCallback): void {
@@ -77,6 +83,7 @@ export class LayerFilter extends Transform {
       );
       return;
     }
+    this.#split?.end();
     done(null, END_OF_ARCHIVE);
   }
 
@@ -104,12 +111,14 @@ export class LayerFilter extends Transform {
     let at = 0;
     for (;;) {
       const state = this.#state;
-      if (state.at === 'end') return input.length;
+      if (state.at === 'end') {
+        this.#split?.segment(input.subarray(at));
+        return input.length;
+      }
       if (state.at === 'body') {
-        const take = Math.min(state.left, input.length - at);
-        if (state.keep) this.#emit(input.subarray(at, at + take));
-        at += take;
-        state.left -= take;
+        const bytes = input.subarray(at, at + Math.min(state.left, input.length - at));
+        this.#passBody(state, bytes);
+        at += bytes.length;
         if (state.left > 0) return at;
         this.#state = { at: 'header' };
       } else {
@@ -121,7 +130,17 @@ export class LayerFilter extends Transform {
     }
   }
 
+  #passBody(state: Extract<State, { at: 'body' }>, bytes: Buffer): void {
+    if (state.keep) this.#emit(bytes);
+    const content = Math.min(state.content, bytes.length);
+    if (content > 0) this.#split?.content(bytes.subarray(0, content));
+    if (content < bytes.length) this.#split?.segment(bytes.subarray(content));
+    state.content -= content;
+    state.left -= bytes.length;
+  }
+
   #step(state: Exclude<State, { at: 'body' | 'end' }>, bytes: Buffer): void {
+    this.#split?.segment(bytes);
     if (state.at === 'extension') this.#readExtension(state, bytes);
     else if (state.at === 'sparse-map') this.#readSparseMap(state.verdict, bytes);
     else if (isZeroBlock(bytes)) this.#state = { at: state.at === 'first-zero' ? 'end' : 'first-zero' };
@@ -192,8 +211,14 @@ export class LayerFilter extends Transform {
     if (block[504] !== 1) this.#enterBody(verdict);
   }
 
-  #enterBody({ keepBody: keep, bodyBytes }: EntryVerdict): void {
-    this.#state = bodyBytes === 0 ? { at: 'header' } : { at: 'body', keep, left: paddedSize(bodyBytes) };
+  #enterBody({ keepBody: keep, bodyBytes, wholeFile }: EntryVerdict): void {
+    if (bodyBytes === 0) {
+      this.#state = { at: 'header' };
+      return;
+    }
+    const content = wholeFile === undefined ? 0 : bodyBytes;
+    if (wholeFile !== undefined) this.#split?.file(wholeFile, bodyBytes);
+    this.#state = { at: 'body', keep, content, left: paddedSize(bodyBytes) };
   }
 
   /** Queues bytes; neighbours in one buffer become one piece again, so that most chunks go out as they came. */

@@ -43,6 +43,8 @@ export class LayerRecorder {
   entries = 0;
   /** Device nodes and FIFOs, which ostree does not store; hard links to them included. */
   devicesLeftOut = 0;
+  /** Entries in the place of earlier ones, which the tree no longer has. */
+  filesReplaced = 0;
   /** Whiteouts that name nothing: `.wh.`, `.wh..`, and aufs' own `.wh..wh.` files. */
   whiteoutsLeftOut = 0;
   /** Bytes in regular files, as a file system counts them. */
@@ -94,6 +96,7 @@ export class LayerRecorder {
     if (this.#folders.has(path)) throw this.#isBoth(path);
     if (this.#linkedTo.has(path)) throw this.#isReplaced(path);
     this.#enterParents(path);
+    if (this.#files.has(path)) this.filesReplaced++;
     this.#files.add(path);
     this.#linkTargets.delete(path);
     this.#devices.delete(path);
