@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { describeDiskFull, isAtomicError, messageOf } from '../../errors.ts';
+import { AtomicError, describeDiskFull, isAtomicError, messageOf } from '../../errors.ts';
 import { hexOf } from '../../image/digest.ts';
 import { formatReference } from '../../image/reference.ts';
 import { limitUnpackedSize } from '../archive/open-archive.ts';
@@ -31,9 +31,10 @@ export async function openDockerDaemonSource(
 ): Promise<DockerDaemonSource> {
   const { asked, id } = parseEngineImage(image);
   const name = formatReference({ transport: 'docker-daemon', image });
-  const engine = await openEngine(options);
-  const folder = await mkdtemp(join(options.environment['TMPDIR'] || '/var/tmp', 'atomic-ts-docker-'));
+  const folder = await makeTempFolder(options.environment['TMPDIR'] || '/var/tmp');
+  let engine: Engine | undefined;
   try {
+    engine = await openEngine(options);
     const archive = join(folder, 'image.tar');
     options.report({ event: 'notice', text: `The Docker engine packs ${asked}` });
     await spool(engine, asked, archive);
@@ -47,9 +48,21 @@ export async function openDockerDaemonSource(
       imageName: id === undefined ? image : (source.imageName ?? hexOf(id).slice(0, 12)),
     };
   } finally {
-    await engine.close();
+    await engine?.close();
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** @throws AtomicError `file-exists` when there can be none, `disk-full` */
+function makeTempFolder(parent: string): Promise<string> {
+  return mkdtemp(join(parent, 'atomic-ts-docker-')).catch((error: unknown) => {
+    const described = describeDiskFull(error, parent);
+    if (described !== error) throw described;
+    throw new AtomicError('file-exists', `Cannot make a temp folder in ${parent}: ${messageOf(error)}`, {
+      cause: error,
+      hint: 'Name a folder that can be written in TMPDIR.',
+    });
+  });
 }
 
 async function spool(engine: Engine, asked: string, file: string): Promise<void> {

@@ -233,6 +233,12 @@ describe('reading fails with what the engine said, and leaves no file:', () => {
     expect(readdirSync(folder())).toEqual(['s']);
   });
 
+  test('no folder for temp files', async () => {
+    const environment = { DOCKER_HOST: 'unix:///none', TMPDIR: '/nowhere' };
+    const error = await failureOf(openDockerDaemonSource('x:1', { ...options(''), environment }));
+    expect([error.code, error.hint]).toEqual(['file-exists', 'Name a folder that can be written in TMPDIR.']);
+  });
+
   test('an interruption', async () => {
     const controller = new AbortController();
     const opened = await start({
