@@ -3,6 +3,7 @@ import { basename, resolve } from 'node:path';
 import { AtomicError } from '../errors.ts';
 import { copyImage } from '../copy/copy.ts';
 import { resolveManifest } from '../copy/resolve.ts';
+import { withManifest } from '../copy/top-manifest.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import { hexOf } from '../image/digest.ts';
 import type { ImageManifest } from '../image/manifest.ts';
@@ -57,7 +58,7 @@ async function copyFrom(
     const { digest, manifest } = image;
     const blobs = chooseBlobs(manifest, request.digests, source.name);
     // What the digests were chosen of is what is copied, whatever the tag stands for by then.
-    const chosen: ImageSource = { ...source, getManifest: async () => image.raw };
+    const chosen = withManifest(source, async () => image.raw);
     return await intoFolder(reference, request.folder, async (folder) => {
       const destination = await openDestination({ transport: 'dir', path: folder }, openOptions(app, {}));
       try {

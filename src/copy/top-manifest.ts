@@ -35,9 +35,22 @@ export async function readTopManifest(
   return {
     raw,
     digest,
-    source: {
-      ...source,
-      getManifest: async (wanted) => (isTop(wanted) ? raw : source.getManifest(wanted)),
-    },
+    source: withManifest(source, async (wanted) => (isTop(wanted) ? raw : source.getManifest(wanted))),
+  };
+}
+
+/** A source with other manifests. */
+export function withManifest(source: ImageSource, getManifest: ImageSource['getManifest']): ImageSource {
+  const { name, madeManifest, seekable } = source;
+  return {
+    name,
+    ...(madeManifest === undefined ? {} : { madeManifest }),
+    ...(seekable === undefined ? {} : { seekable }),
+    getManifest,
+    getBlob: (descriptor, from) => source.getBlob(descriptor, from),
+    // Bound, since a source may be an instance of a class.
+    ...(source.layersForCopy === undefined ? {} : { layersForCopy: source.layersForCopy.bind(source) }),
+    ...(source.getSignatures === undefined ? {} : { getSignatures: source.getSignatures.bind(source) }),
+    close: () => source.close(),
   };
 }
