@@ -56,7 +56,9 @@ async function copyFrom(
     const expected = reference.transport === 'docker' ? reference.image.digest : undefined;
     const image = await resolveManifest(source, wantedPlatform(app, request.platform), expected);
     const { digest, manifest } = image;
-    const blobs = chooseBlobs(manifest, request.digests, source.name);
+    // A source of trees has other ones than the manifest names.
+    const layers = (await source.layersForCopy?.(manifest)) ?? manifest.layers;
+    const blobs = chooseBlobs({ ...manifest, layers }, request.digests, source.name);
     // What the digests were chosen of is what is copied, whatever the tag stands for by then.
     const chosen = withManifest(source, async () => image.raw);
     return await intoFolder(reference, request.folder, async (folder) => {

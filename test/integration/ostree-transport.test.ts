@@ -310,6 +310,16 @@ describe('ostree: as a source', () => {
     expect(await readFrom(store, image)).toEqual(contentOf(image));
   });
 
+  test('can be taken for another with one thing changed, as readers of indexes and of single layers do', async () => {
+    const image = small();
+    await pulled(image);
+    const { getManifest: _not, ...rest } = { ...(await sourceOf()) };
+    const layers = (await rest.layersForCopy?.(parsed(image))) ?? [];
+    expect(layers.map(({ digest }) => digest)).toEqual(image.diffIds);
+    expect(await buffer(await rest.getBlob(parsed(image).config))).toEqual(image.config);
+    await rest.close();
+  });
+
   test('does not pretend to have what it does not', async () => {
     const image = small();
     await pulled(image);

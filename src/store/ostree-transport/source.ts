@@ -30,7 +30,15 @@ export async function openOstreeSource(
   release: () => Promise<void>,
 ): Promise<ImageSource> {
   const commit = await findImage(store, name, shown);
-  return new OstreeSource(store, commit, shown, release);
+  const image = new StoredSource(store, commit, shown);
+  return {
+    name: shown,
+    getManifest: (digest) => image.getManifest(digest),
+    getBlob: (descriptor) => image.getBlob(descriptor),
+    layersForCopy: (manifest) => image.layersForCopy(manifest),
+    getSignatures: (digest) => image.getSignatures(digest),
+    close: release,
+  };
 }
 
 async function findImage(store: ImageStore, name: string, shown: string): Promise<StoredCommit> {
@@ -45,19 +53,17 @@ async function findImage(store: ImageStore, name: string, shown: string): Promis
   );
 }
 
-class OstreeSource implements ImageSource {
-  readonly name: string;
+class StoredSource {
+  readonly #name: string;
   readonly #store: ImageStore;
   readonly #image: StoredCommit;
-  readonly #release: () => Promise<void>;
   /** Of uncompressed layers, the digest that the manifest and the repo know them by. */
   readonly #storedAs = new Map<Digest, Digest>();
 
-  constructor(store: ImageStore, image: StoredCommit, shown: string, release: () => Promise<void>) {
-    this.name = shown;
+  constructor(store: ImageStore, image: StoredCommit, shown: string) {
+    this.#name = shown;
     this.#store = store;
     this.#image = image;
-    this.#release = release;
   }
 
   async getManifest(digest?: Digest): Promise<RawManifest> {
@@ -65,7 +71,7 @@ class OstreeSource implements ImageSource {
     const { metadata, checksum } = this.#image;
     const recorded = metadata.get(METADATA.digest);
     if (digest !== undefined && digest !== recorded)
-      throw new AtomicError('manifest-unknown', `${this.name} has no manifest ${digest}`);
+      throw new AtomicError('manifest-unknown', `${this.#name} has no manifest ${digest}`);
     const text = metadata.get(METADATA.manifest);
     const bytes =
       text === undefined ? await repository.readBytes(checksum, '/manifest.json') : Buffer.from(text, 'utf8');
@@ -108,7 +114,7 @@ class OstreeSource implements ImageSource {
     }
     throw new AtomicError(
       'unsupported',
-      `${this.name} has the layer ${digest} uncompressed only: a repo keeps trees, not the archives they came in`,
+      `${this.#name} has the layer ${digest} uncompressed only: a repo keeps trees, not the archives they came in`,
       { hint: 'Copy the image to another place instead (atomic-ts copy), which changes its manifest.' },
     );
   }
@@ -120,7 +126,7 @@ class OstreeSource implements ImageSource {
     if (!Number.isSafeInteger(count) || count < 0 || count > SIGNATURES) {
       throw limitExceeded(
         SIGNATURES,
-        `${this.name} says that it has ${count} signatures; ${SIGNATURES} are allowed`,
+        `${this.#name} says that it has ${count} signatures; ${SIGNATURES} are allowed`,
       );
     }
     const signatures: Uint8Array[] = [];
@@ -129,16 +135,12 @@ class OstreeSource implements ImageSource {
     return signatures;
   }
 
-  close(): Promise<void> {
-    return this.#release();
-  }
-
   async #readBlob(digest: Digest): Promise<StoredCommit> {
     const commit = await this.#store.repository.readRef(blobRef(digest));
     if (commit !== undefined) return commit;
     throw new AtomicError(
       'store-invalid',
-      `${this.name} lacks the blob ${digest}: its repo has no such ref`,
+      `${this.#name} lacks the blob ${digest}: its repo has no such ref`,
       {
         hint: 'Pull the image again.',
       },
@@ -146,7 +148,7 @@ class OstreeSource implements ImageSource {
   }
 
   #nameLayer(digest: Digest): string {
-    return `the layer ${digest} of ${this.name}`;
+    return `the layer ${digest} of ${this.#name}`;
   }
 }
 
