@@ -227,15 +227,17 @@ describe.each(['dir', 'oci'])('a copy to %s:', (transport) => {
     },
   );
 
-  test('beside another one fetches each blob once', async () => {
+  test('beside another one fetches each layer once', async () => {
     const first = copyTo(`${transport}:${target()}`, held, 'x');
     await untilSomeIsKept(beginning(0), beginning(1));
     const second = copyTo(`${transport}:${target()}`, free, 'x');
     await expect.poll(second.said, { timeout: 20_000 }).toContain('waiting for it');
     held.release();
     await Promise.all([expectSuccess(first), expectSuccess(second)]);
+    const layers = (images.get('x')?.layers ?? []).map(({ descriptor }) => descriptor.digest as string);
+    // The config is read by each of them, to know what is wanted.
     const asked = [...held.blobs, ...free.blobs].map(({ digest }) => digest);
-    expect(asked.sort()).toEqual([...(images.get('x')?.blobs.keys() ?? [])].sort());
+    expect(asked.filter((digest) => layers.includes(digest)).sort()).toEqual(layers.sort());
     expect(readdirSync(target()).filter((name) => name === '.partial-blobs')).toEqual([]);
   });
 });
