@@ -118,6 +118,7 @@ describe('images prune', () => {
     expect(JSON.parse(await stage.succeed('--json', 'images', 'prune'))).toEqual({
       deployments: [],
       refs: [],
+      partial: [],
     });
     // What is left is enough to install from, without the registry.
     await stage.succeed('install', hello, '--name', 'again', '--set', 'PORT=8082');
@@ -161,6 +162,7 @@ describe('images prune', () => {
       code: 0,
       deployments: [`${CHECKOUTS}/gone.0`, `${CHECKOUTS}/gone.1`, `${CHECKOUTS}/.atomic-ts/failed/gone`],
       refs: [],
+      partial: [],
     });
     expect(stderr).toContain(`${CHECKOUTS}/used.0 stays: no container used is installed`);
     expect(await stage.shell('cd "$1"; ls -d *.[01] .atomic-ts/failed/*', CHECKOUTS)).toBe(
