@@ -192,8 +192,8 @@ describe('the command line', () => {
     ['UPPER/Case', 'is no image name', 'An image is written'],
     ['x:bad tag', 'is no tag', 'An image is written'],
     ['x@sha256:123', 'is no digest', 'An image is written'],
-    ['oci-archive:/nowhere.tar', '/nowhere.tar', 'Check'],
-    ['dir:/nowhere', '/nowhere', 'Check'],
+    ['oci-archive:/nowhere.tar', '/nowhere.tar', 'Nothing is there: check'],
+    ['dir:/nowhere', '/nowhere', 'Nothing is there: check'],
   ])('cannot name an image %j', async (image, words, hint) => {
     expect(await refuseInstall(image)).toEqual(refusal([words], hint));
   });
