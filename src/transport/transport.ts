@@ -20,7 +20,8 @@ export interface ImageSource {
   readonly seekable?: boolean;
   /**
    * The manifest that the reference names, or the one with `digest` (an entry of its index).
-   * At most `manifest-size`; not verified here: the caller compares digests.
+   * At most `manifest-size`. One that is asked for by its digest is not verified here: the caller compares. Where the
+   * place itself says which digest its name stands for (index.json, a repo's metadata), the source does.
    */
   getManifest(digest?: Digest): Promise<RawManifest>;
   /**

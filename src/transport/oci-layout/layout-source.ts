@@ -1,7 +1,9 @@
 import type { Readable } from 'node:stream';
 import { AtomicError } from '../../errors.ts';
 import { algorithmOf, hexOf, type Digest } from '../../image/digest.ts';
+import { digestedBytes } from '../../image/schema1.ts';
 import type { Cap } from '../../limits.ts';
+import { verifyBytes } from '../../stream/verify.ts';
 import type { ImageSource } from '../transport.ts';
 import { checkLayoutVersion, chooseEntry, parseLayoutIndex, type LayoutIndex } from './layout-index.ts';
 
@@ -22,7 +24,8 @@ export function blobName(digest: Digest): string {
 
 /**
  * One image, or an index, of an OCI image layout. Closes `files` when the layout is not good.
- * @throws AtomicError `archive-invalid`, `image-not-found`, `manifest-invalid`, `limit-exceeded`
+ * @throws AtomicError `archive-invalid`, `image-not-found`, `manifest-invalid`, `limit-exceeded`; from `getManifest`
+ * `digest-mismatch` when the tag's manifest is not the one that index.json names
  * @see image-spec image-layout.md
  */
 export async function createLayoutSource(
@@ -43,10 +46,15 @@ async function readLayout(files: LayoutFiles, tag: string | undefined, name: str
   return {
     name,
     seekable: true,
-    async getManifest(digest = chosen.digest) {
+    async getManifest(wanted) {
+      const digest = wanted ?? chosen.digest;
       const bytes = await files.read(blobName(digest), 'manifest-size');
       if (bytes === undefined) {
         throw new AtomicError('manifest-unknown', `${files.path} has no manifest ${digest}`);
+      }
+      // Only index.json knows what digest its tag stands for.
+      if (wanted === undefined) {
+        verifyBytes(digestedBytes(bytes, name), { digest, size: undefined, what: `the manifest of ${name}` });
       }
       return { bytes, mediaType: digest === chosen.digest ? chosen.mediaType : '' };
     },

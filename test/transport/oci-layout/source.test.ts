@@ -55,6 +55,16 @@ test('a blob is given as it is stored, even when it is not what its name says', 
   expect((await buffer(stream)).toString()).toBe('changed');
 });
 
+test('a tag gives no manifest but the one that index.json names', async () => {
+  const [image, other] = [smallImage('one'), smallImage('two')];
+  writeOciLayout(folder(), [{ image }]);
+  writeFileSync(blobPath(image.digest), other.manifest);
+  const source = await openOciLayoutSource(folder());
+  expect(await messageOfFailure(source.getManifest(), 'digest-mismatch')).toBe(
+    `the manifest of oci:${folder()} does not have the digest it should: expected ${image.digest}, got ${other.digest}`,
+  );
+});
+
 describe('what is not there is said:', () => {
   test('the folder', async () => {
     const path = join(folder(), 'none');
