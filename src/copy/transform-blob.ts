@@ -96,8 +96,8 @@ function writeTo(file: FileHandle): Writable {
 }
 
 /** Undefined where the stored bytes are the tar itself and are verified as such, or nobody knows what they should be. */
-function verifyContent({ diffId, descriptor, what }: BlobChange): VerifyStream | undefined {
-  if (diffId === undefined || diffId === descriptor.digest) return undefined;
+function verifyContent({ diffId, descriptor, from, what }: BlobChange): VerifyStream | undefined {
+  if (diffId === undefined || (from === 'none' && diffId === descriptor.digest)) return undefined;
   return new VerifyStream({ digest: diffId, size: undefined, what: `${what}, unpacked,` });
 }
 

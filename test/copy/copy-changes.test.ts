@@ -88,6 +88,22 @@ describe('a layer', () => {
     expect(outcome).toMatchObject({ digest: image.digest, converted: 0 });
   });
 
+  test('unpacks to what the config says, also where that is the digest of the packed bytes', async () => {
+    const [layer] = imageOf('gzip').layers;
+    const rootfs = { type: 'layers', diff_ids: [layer?.descriptor.digest] };
+    const image = buildImage({
+      layers: [{ tar: content, compression: 'gzip' }],
+      configFields: { rootfs },
+    });
+    const destination = new FakeDestination();
+    const failed = await failureOf(copy(sourceOf(image), destination, { layers: 'none' }));
+    expect(failed).toMatchObject({
+      code: 'digest-mismatch',
+      message: expect.stringContaining(`got ${sha256(content)}`) as string,
+    });
+    expect(destination.manifests.size).toBe(0);
+  });
+
   test('that stands twice is changed once', async () => {
     const layer = { tar: content, compression: 'none' } as const;
     const image = buildImage({ layers: [layer, layer] });
