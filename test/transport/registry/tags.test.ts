@@ -22,6 +22,13 @@ describe('the tags of a repository', () => {
     expect(registry.requests).toHaveLength(3);
   });
 
+  it('may be as many on one page as the limit allows', async () => {
+    const registry = await startRegistry();
+    const tags = Array.from({ length: 200_000 }, (_, i) => `v${i}`);
+    registry.addFault(/tags/, answer(JSON.stringify({ tags })));
+    expect(await list(registry)).toEqual(tags);
+  });
+
   it('may be none', async () => {
     const registry = await startRegistry();
     registry.addFault(/tags/, answer('{"name":"team/app","tags":null}'));
