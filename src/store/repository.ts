@@ -1,18 +1,9 @@
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
-  readFileSync,
-  readSync,
-  statSync,
-  type Stats,
-} from 'node:fs';
+import { readFileSync, readSync, statSync, type Stats } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AtomicError, isAtomicError, systemCodeOf } from '../errors.ts';
 import type { Exec } from '../host/ports.ts';
-import { limitExceeded, STORED_BYTES } from '../limits.ts';
+import { STORED_BYTES } from '../limits.ts';
 import { makeFolder } from '../make-folder.ts';
 import {
   readCommitMetadata,
@@ -22,6 +13,7 @@ import {
   type CommitRoot,
 } from './commit-object.ts';
 import { METADATA, REF_PREFIX } from './names.ts';
+import { NoRegularFile, withRegularFile } from './regular-file.ts';
 import { retryStagingRace } from './staging-race.ts';
 import { parseTreeObject } from './tree-object.ts';
 
@@ -29,6 +21,8 @@ import { parseTreeObject } from './tree-object.ts';
 const COMMIT_BYTES = 256 * 1024 * 1024;
 /** A folder of ten thousand files; larger ones the `ostree` program reads. */
 const FOLDER_BYTES = 16 * 1024 * 1024;
+/** A checksum and a line end. */
+const REF_BYTES = 1024;
 
 type ObjectKind = 'commit' | 'dirtree' | 'dirmeta' | 'file';
 
@@ -84,7 +78,12 @@ export class Repository {
   /** The commit that a ref points at; undefined when there is no such ref. */
   async resolveRef(ref: string): Promise<string | undefined> {
     try {
-      const checksum = readFileSync(this.refPath(ref), 'latin1').trim();
+      const what = `the ref ${ref} in ${this.path}`;
+      // `ostree refs --alias` makes links.
+      const where = { what, limit: REF_BYTES, links: 'follow' } as const;
+      const checksum = withRegularFile(this.refPath(ref), where, (file) =>
+        readFileSync(file, 'latin1'),
+      ).trim();
       if (/^[0-9a-f]{64}$/.test(checksum)) return checksum;
     } catch (error) {
       if (['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'].includes(systemCodeOf(error) ?? '')) return undefined;
@@ -173,7 +172,8 @@ export class Repository {
       const file = tree.files.find((entry) => entry.name === name);
       return file === undefined ? undefined : read(file.checksum, 'file');
     } catch (error) {
-      // What is missing or damaged the `ostree` program tells in its own words.
+      // What is missing or damaged the `ostree` program tells in its own words; at a pipe it would wait.
+      if (error instanceof NoRegularFile) throw error;
       if (isAbsent(error) || isAtomicError(error, 'store-invalid')) return undefined;
       throw error;
     }
@@ -222,14 +222,7 @@ function readOpened<T>(
   what: string,
   read: (file: number, stats: Stats) => T,
 ): T {
-  const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  try {
-    const stats = fstatSync(file);
-    if (stats.size > limit) throw limitExceeded(limit, `${what} is larger than ${limit} bytes`);
-    return read(file, stats);
-  } finally {
-    closeSync(file);
-  }
+  return withRegularFile(path, { what, limit, links: 'refuse' }, read);
 }
 
 function commitBytes(file: number, size: number): CommitBytes {

@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs';
+import { constants, createReadStream, openSync } from 'node:fs';
 import { pipeline, Readable, Transform, type TransformCallback } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { AtomicError, messageOf, systemCodeOf } from '../../errors.ts';
@@ -53,7 +53,8 @@ export async function openLayerTar(
 async function* readRecord(path: string, { start, end }: ByteRange, what: string): AsyncGenerator<Buffer> {
   if (start >= end) return;
   const gunzip = createGunzip();
-  pipeline(createReadStream(path, { start, end: end - 1 }), new FromBase64(), gunzip, () => undefined);
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  pipeline(createReadStream('', { fd, start, end: end - 1 }), new FromBase64(), gunzip, () => undefined);
   try {
     yield* gunzip as AsyncIterable<Buffer>;
   } catch (error) {

@@ -80,14 +80,17 @@ export class TreeFiles {
     const file = openObject(path, what);
     let start: number;
     try {
+      if (!fstatSync(file).isFile()) throw isAnother(what);
       const head = Buffer.alloc(8);
       readSync(file, head, 0, 8, 0);
       start = 8 + head.readUInt32BE(0);
-      if (start > HEADER_BYTES || !fstatSync(file).isFile()) throw isAnother(what);
-    } finally {
+      if (start > HEADER_BYTES) throw isAnother(what);
+    } catch (error) {
       closeSync(file);
+      throw error;
     }
-    const packed = createReadStream(path, { start });
+    // The same file, which it closes: by its name it may be another one by now.
+    const packed = createReadStream('', { fd: file, start });
     const content = packed.pipe(createInflateRaw({ chunkSize: CHUNK_BYTES }));
     packed.on('error', (error) => content.destroy(error));
     let left = size;
@@ -128,7 +131,8 @@ function readFolder(path: string, tree: string): Folder {
   const what = `the folder ${tree}`;
   const file = openObject(path, what);
   try {
-    if (fstatSync(file).size > FOLDER_BYTES) throw isAnother(what);
+    const stats = fstatSync(file);
+    if (!stats.isFile() || stats.size > FOLDER_BYTES) throw isAnother(what);
     const { files, folders } = parseTreeObject(readFileSync(file), what);
     return {
       files: new Map(files.map(({ name, checksum }) => [name, checksum])),
