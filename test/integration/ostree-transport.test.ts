@@ -29,6 +29,7 @@ import { blobRef, imageRef, METADATA } from '../../src/store/names.ts';
 import { createOstreeDestination } from '../../src/store/ostree-transport/destination.ts';
 import { openLayerTar } from '../../src/store/ostree-transport/layer-tar.ts';
 import { openOstreeSource } from '../../src/store/ostree-transport/source.ts';
+import { createTar } from '../../src/stream/tar/create.ts';
 import type { ImageDestination } from '../../src/transport/transport.ts';
 import {
   buildImage,
@@ -309,6 +310,18 @@ describe('ostree: as a source', () => {
     const image = small();
     await pulled(image);
     expect(await readFrom(store, image)).toEqual(contentOf(image));
+  });
+
+  test('gives no manifest but the one that its repo has the digest of', async () => {
+    const [image, other] = [small(), small('y')];
+    const { repository } = store;
+    const tar = createTar([{ path: 'manifest.json', content: image.manifest }]);
+    await repository.commitFiles(imageRef('x:latest'), tar, [[METADATA.digest, other.digest]]);
+    const source = await sourceOf();
+    expect(await failureOf(source.getManifest())).toMatchObject({
+      code: 'store-invalid',
+      message: `ostree:x has another manifest than its repo says: ${other.digest} is not its digest`,
+    });
   });
 
   test('can be taken for another with one thing changed, as readers of indexes and of single layers do', async () => {

@@ -9,6 +9,7 @@ import type { Descriptor } from '../../image/descriptor.ts';
 import { isDigest, type Digest } from '../../image/digest.ts';
 import type { ImageManifest, RawManifest } from '../../image/manifest.ts';
 import { compressionOf } from '../../image/media-type.ts';
+import { digestedBytes } from '../../image/schema1.ts';
 import { limitExceeded, SIGNATURES } from '../../limits.ts';
 import { digestOf } from '../../stream/verify.ts';
 import type { ImageSource } from '../../transport/transport.ts';
@@ -72,14 +73,21 @@ class StoredSource {
     const recorded = metadata.get(METADATA.digest);
     if (digest !== undefined && digest !== recorded)
       throw new AtomicError('manifest-unknown', `${this.#name} has no manifest ${digest}`);
+    const isRecorded = (bytes: Buffer): boolean =>
+      !isDigest(recorded) || digestOf(digestedBytes(bytes, this.#name), recorded) === recorded;
     const text = metadata.get(METADATA.manifest);
-    const bytes =
-      text === undefined ? await repository.readBytes(checksum, '/manifest.json') : Buffer.from(text, 'utf8');
-    if (isDigest(recorded) && digestOf(bytes, recorded) !== recorded && text !== undefined) {
-      // Text in a commit is UTF-8; the file has the bytes whatever they are.
-      return { bytes: await repository.readBytes(checksum, '/manifest.json'), mediaType: '' };
+    if (text !== undefined) {
+      const bytes = Buffer.from(text, 'utf8');
+      if (isRecorded(bytes)) return { bytes, mediaType: '' };
     }
-    return { bytes, mediaType: '' };
+    // Text in a commit is UTF-8; the file has the bytes whatever they are.
+    const bytes = await repository.readBytes(checksum, '/manifest.json');
+    if (isRecorded(bytes)) return { bytes, mediaType: '' };
+    throw new AtomicError(
+      'store-invalid',
+      `${this.#name} has another manifest than its repo says: ${recorded} is not its digest`,
+      { hint: 'Check the repo with `ostree fsck`; delete the image and pull it again.' },
+    );
   }
 
   async layersForCopy(manifest: ImageManifest): Promise<readonly Descriptor[]> {
