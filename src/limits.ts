@@ -122,7 +122,7 @@ export const FOREIGN_PACKAGE_BYTES = 2 * GiB;
 export const FOREIGN_BUILD_MS = 600_000;
 export const BUILD_LOG_BYTES = 2 * KiB;
 
-/** Simple signatures of one image in a repo. */
+/** Simple signatures of one image in a repo or a folder. */
 export const SIGNATURES = 128;
 /** A line of a tar-split record: ours are short, Go's hold all that stands between two files. */
 export const TAR_SPLIT_LINE_BYTES = 128 * MiB;

@@ -1,6 +1,6 @@
 /**
  * `dir:PATH`: one image as plain files: `manifest.json`, `version`, each blob under its hex digest, manifests of an
- * index under `HEX.manifest.json`. Not standardised: containers-transports(5) and containers/image `directory` define it.
+ * index under `HEX.manifest.json`, simple signatures of these as `signature-N` and `HEX.signature-N`. Not standardised: containers-transports(5) and containers/image `directory` define it.
  */
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { AtomicError } from '../errors.ts';
 import { hexOf, type Digest } from '../image/digest.ts';
 import type { RawManifest } from '../image/manifest.ts';
 import { formatReference } from '../image/reference.ts';
-import { CONFIG_FILE_BYTES } from '../limits.ts';
+import { CONFIG_FILE_BYTES, limitExceeded, SIGNATURES } from '../limits.ts';
 import { makeFolder } from '../make-folder.ts';
 import { isFileOfSize, readSmallFile, streamFile } from './local-file.ts';
 import { createPartialFiles } from './partial-files.ts';
@@ -17,7 +17,7 @@ import type { ImageDestination, ImageSource } from './transport.ts';
 
 const VERSION = 'Directory Transport Version: 1.1\n';
 const READABLE_VERSION = /^Directory Transport Version: 1\.\d+\n$/;
-/** The names that an image takes up; `signature-N` and `HEX.signature-N` are written by other tools. */
+/** The names that an image takes up. */
 const IMAGE_FILE = /^(?:[0-9a-f]{64}|[0-9a-f]{128})(?:\.manifest\.json|\.signature-\d+)?$|^signature-\d+$/;
 
 /**
@@ -46,8 +46,23 @@ export async function openDirSource(path: string): Promise<ImageSource> {
       if (stream === undefined) throw new AtomicError('archive-invalid', `${path} has no blob ${digest}`);
       return stream;
     },
+    getSignatures: (digest) => readSignatures(path, digest),
     close: async () => {},
   };
+}
+
+/** They are counted from 1; the first number that is not there ends them. @throws AtomicError `limit-exceeded` */
+async function readSignatures(path: string, digest: Digest | undefined): Promise<readonly Uint8Array[]> {
+  const signatures: Uint8Array[] = [];
+  for (;;) {
+    const file = join(path, signatureName(digest, signatures.length + 1));
+    const bytes = await readSmallFile(file, 'manifest-size');
+    if (bytes === undefined) return signatures;
+    if (signatures.length === SIGNATURES) {
+      throw limitExceeded(SIGNATURES, `${path} has more than ${SIGNATURES} signatures of one manifest`);
+    }
+    signatures.push(bytes);
+  }
 }
 
 /**
@@ -65,13 +80,14 @@ export async function openDirDestination(path: string, claiming?: Claiming): Pro
     return join(path, name);
   };
   let reference: Uint8Array | undefined;
+  let signed: readonly Uint8Array[] = [];
   return {
     name: formatReference({ transport: 'dir', path }),
     traits: {
       manifestTypes: undefined,
       layers: 'kept',
       foreignLayers: false,
-      signatures: false,
+      signatures: true,
       parallel: true,
     },
     folder: path,
@@ -82,8 +98,17 @@ export async function openDirDestination(path: string, claiming?: Claiming): Pro
       if (role === 'reference') reference = bytes;
       else await files.write(keep(entryName(digest)), bytes);
     },
+    async putSignatures(signatures, digest, role) {
+      if (role === 'reference') signed = signatures;
+      else {
+        for (const [i, bytes] of signatures.entries())
+          await files.write(keep(signatureName(digest, i + 1)), bytes);
+      }
+    },
     async commit() {
       if (reference === undefined) throw new AtomicError('internal', `${path} was given no manifest`);
+      for (const [i, bytes] of signed.entries())
+        await files.write(keep(signatureName(undefined, i + 1)), bytes);
       await files.write(join(path, 'version'), Buffer.from(VERSION));
       await files.write(join(path, 'manifest.json'), reference);
       const stale = (await readdir(path)).filter((name) => IMAGE_FILE.test(name) && !kept.has(name));
@@ -96,6 +121,11 @@ export async function openDirDestination(path: string, claiming?: Claiming): Pro
 
 function entryName(digest: Digest): string {
   return `${hexOf(digest)}.manifest.json`;
+}
+
+/** @param digest of an index's entry; undefined for what the folder itself stands for */
+function signatureName(digest: Digest | undefined, number: number): string {
+  return `${digest === undefined ? '' : `${hexOf(digest)}.`}signature-${number}`;
 }
 
 /** Makes the folder, or sees that it is ours to write in. */

@@ -37,6 +37,20 @@ describe('reading', () => {
     for (const image of images) expect(await readImage(source, image.digest)).toEqual(digestsOf(image));
   });
 
+  test('gives the signatures of each manifest, and no link for one', async () => {
+    const image = smallImage();
+    writeDirTransport(path(), image);
+    const names = ['signature-1', 'signature-2', `${hexOf(image.digest)}.signature-1`, 'signature-4'];
+    for (const name of names) writeFileSync(join(path(), name), name);
+    const source = await openDirSource(path());
+    expect((await source.getSignatures?.())?.map(String)).toEqual(names.slice(0, 2));
+    expect((await source.getSignatures?.(image.digest))?.map(String)).toEqual(names.slice(2, 3));
+    symlinkSync('/etc/hostname', join(path(), 'signature-3'));
+    expect(
+      await messageOfFailure(source.getSignatures?.() ?? Promise.resolve(), 'archive-invalid'),
+    ).toContain('signature-3 is a symbolic link');
+  });
+
   test('says what is not there', async () => {
     expect(await messageOfFailure(openDirSource(path()), 'image-not-found')).toBe(
       `${path()} holds no image: it has no manifest.json`,
@@ -89,6 +103,20 @@ describe('writing', () => {
     const source = await openDirSource(path());
     expect(Buffer.from((await source.getManifest()).bytes)).toEqual(index.manifest);
     for (const image of images) expect(await readImage(source, image.digest)).toEqual(digestsOf(image));
+  });
+
+  test('keeps signatures, which are there with their manifest and not before', async () => {
+    const image = smallImage();
+    const destination = await openDirDestination(path());
+    await destination.putSignatures?.([Buffer.from('of an entry')], image.digest, 'entry');
+    await destination.putSignatures?.([Buffer.from('1'), Buffer.from('2')], image.digest, 'reference');
+    expect(readdirSync(path()).filter((name) => name.startsWith('signature'))).toEqual([]);
+    await storeImage(destination, image, 'reference');
+    await destination.commit();
+    await destination.close();
+    const source = await openDirSource(path());
+    expect((await source.getSignatures?.())?.map(String)).toEqual(['1', '2']);
+    expect((await source.getSignatures?.(image.digest))?.map(String)).toEqual(['of an entry']);
   });
 
   test('replaces the image that was there, with its signatures, and keeps shared blobs and foreign files', async () => {
