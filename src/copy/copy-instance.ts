@@ -68,6 +68,12 @@ async function readInstance(
     const found = `${name} gives ${layers.length} layers; its manifest has ${manifest.layers.length}`;
     throw new AtomicError('manifest-invalid', found);
   }
+  if (layers !== manifest.layers) {
+    // What a store says of its own trees: nobody has looked at these sizes yet.
+    for (const [i, layer] of layers.entries()) {
+      checkSize(layer, 'layer-unpacked-size', `layer ${i + 1} of ${layers.length} of ${name}, unpacked,`);
+    }
+  }
   const isMade = madeManifest === true || source.layersForCopy !== undefined;
   return { name, manifest, layers, isMade, isSigned, isSchema1: raw.madeFrom !== undefined };
 }

@@ -142,6 +142,17 @@ describe('a layer', () => {
     expect(await copy(source, new FakeDestination())).toMatchObject({ converted: 0 });
   });
 
+  test('that the source has in other bytes is no larger than an unpacked layer may be', async () => {
+    const given = { ...describeBytes(content, layerMediaType('oci', 'none')), size: 2 ** 40 };
+    const source = { ...sourceOf(imageOf('gzip')), layersForCopy: () => Promise.resolve([given]) };
+    const destination = new FakeDestination();
+    expect(await failureOf(copy(source, destination))).toMatchObject({
+      code: 'limit-exceeded',
+      hint: expect.stringContaining('--limit layer-unpacked-size=') as string,
+    });
+    expect(destination.blobs.size).toBe(0);
+  });
+
   test('that the source has in other bytes than its manifest says takes their digest', async () => {
     const image = imageOf('gzip', 'v2s2');
     const given = describeBytes(content, layerMediaType('v2s2', 'none'));
