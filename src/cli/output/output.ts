@@ -39,7 +39,7 @@ export class Output {
 
   /** The result of a command: the JSON document, or the lines that a person reads. */
   result(document: unknown, lines: readonly string[]): void {
-    if (this.options.json) process.stdout.write(`${JSON.stringify(document, undefined, 4)}\n`);
+    if (this.options.json) this.#json(process.stdout, JSON.stringify(document, undefined, 4));
     else for (const line of lines) this.line(line);
   }
 
@@ -51,7 +51,7 @@ export class Output {
 
   readonly report = (event: ProgressEvent): void => {
     if (this.options.json) {
-      process.stderr.write(`${JSON.stringify(event)}\n`);
+      this.#json(process.stderr, JSON.stringify(event));
       return;
     }
     switch (event.event) {
@@ -82,9 +82,8 @@ export class Output {
     const advice = ours?.hint ?? (ours === undefined ? undefined : HINTS[ours.code]);
     if (this.options.json) {
       const { code = 'internal', details, trouble } = ours ?? {};
-      process.stderr.write(
-        `${JSON.stringify({ event: 'error', code, message: messageOf(error), hint: advice, details, trouble })}\n`,
-      );
+      const told = { event: 'error', code, message: messageOf(error), hint: advice, details, trouble };
+      this.#json(process.stderr, JSON.stringify(told));
     } else {
       const shown = [ours?.details, messageOf(error), advice, ...(ours?.trouble ?? [])];
       for (const text of shown) if (text !== undefined && text !== '') this.#told(text);
@@ -98,6 +97,11 @@ export class Output {
     else if (event.state === 'started')
       this.#told(`Copying blob ${event.digest} (${formatSize(event.total)})`);
     else if (event.state === 'present') this.#told(`Blob ${event.digest} is already there`);
+  }
+
+  /** What JSON leaves as it is, and a terminal would act on, is the same to a parser as `\uXXXX`. */
+  #json(stream: NodeJS.WriteStream, text: string): void {
+    stream.write(`${escapeControls(text)}\n`);
   }
 
   #told(text: string): void {
