@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { pipeline } from 'node:stream/promises';
 
 /** What a registry can do wrong. */
 export type Fault =
@@ -37,6 +38,8 @@ export type Fault =
   | { readonly kind: 'wrong-total' }
   /** Takes so many bytes of the request's body, keeps them, and cuts the connection. */
   | { readonly kind: 'cut-request'; readonly after: number }
+  /** Sends the whole body without a length, in pieces of so many bytes: rude, and no fault. */
+  | { readonly kind: 'small-chunks'; readonly length: number }
   /** Sends the first bytes, then one every few milliseconds, for ever. */
   | { readonly kind: 'trickle'; readonly after: number };
 
@@ -91,6 +94,7 @@ export function answerWithFault(fault: Fault | undefined, response: ServerRespon
     case 'wrong-range':
     case 'wrong-total':
     case 'trickle':
+    case 'small-chunks':
     case 'cut-request':
   }
   return false;
@@ -119,6 +123,10 @@ export function sendAnswer(answer: PlannedAnswer, fault: Fault | undefined, resp
     case 'short':
       response.writeHead(status, { ...headers, 'transfer-encoding': 'chunked' });
       response.end(body.subarray(0, fault.after));
+      return;
+    case 'small-chunks':
+      response.writeHead(status, { ...headers, 'transfer-encoding': 'chunked' });
+      pipeline(cutUp(body, fault.length), response).catch(() => undefined);
       return;
     case 'wrong-length':
       response.writeHead(status, { ...headers, 'content-length': fault.length });
@@ -168,4 +176,8 @@ function pourEndlessly(response: ServerResponse): void {
   };
   response.on('drain', pour);
   pour();
+}
+
+function* cutUp(body: Buffer, length: number): Generator<Buffer> {
+  for (let at = 0; at < body.length; at += length) yield body.subarray(at, at + length);
 }

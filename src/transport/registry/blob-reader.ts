@@ -124,6 +124,8 @@ class BlobReader extends Readable {
   #began: number;
   #lastSeen = 0;
   #held = false;
+  /** Whether nobody wants bytes at present. */
+  #isFull = true;
   #watch: NodeJS.Timeout | undefined;
 
   constructor(descriptor: Descriptor, from: number, opened: OpenedBlob, open: OpenBlob) {
@@ -138,7 +140,8 @@ class BlobReader extends Readable {
   }
 
   override _read(): void {
-    this.#body?.resume();
+    this.#isFull = false;
+    if (this.#body !== undefined) this.#pull(this.#body);
   }
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
@@ -152,11 +155,9 @@ class BlobReader extends Readable {
     this.#client = client;
     this.#body = body;
     this.#began = this.#received;
-    // Nothing flows before the first read, when the reader listens for errors.
-    body.pause();
-    this.#held = true;
+    this.#held = this.#isFull;
     this.#lastSeen = this.#received - this.#skip;
-    body.on('data', (chunk: Buffer) => this.#take(body, chunk));
+    body.on('readable', () => this.#pull(body));
     body.once('end', () => {
       clearInterval(this.#watch);
       this.#end();
@@ -175,11 +176,23 @@ class BlobReader extends Readable {
     const seen = this.#received - this.#skip;
     const slow = seen - this.#lastSeen < SLOW_BYTES && !this.#held;
     this.#lastSeen = seen;
-    this.#held = body.isPaused();
+    this.#held = this.#isFull;
     if (slow) body.destroy(new Error(`it brought less than ${SLOW_BYTES} bytes in a long while`));
   }
 
-  #take(body: Readable, chunk: Buffer): void {
+  /**
+   * Takes all that is there at once. As a flow of single chunks, an answer that has filled its buffer would make room for
+   * one chunk at a time: undici then pauses behind each, and copies all that it has read from its socket.
+   */
+  #pull(body: Readable): void {
+    while (!this.#isFull && !this.destroyed && this.#body === body) {
+      const bytes = body.read() as Buffer | null;
+      if (bytes === null) return;
+      this.#take(bytes);
+    }
+  }
+
+  #take(chunk: Buffer): void {
     let bytes = chunk;
     if (this.#skip > 0) {
       const known = Math.min(this.#skip, chunk.length);
@@ -191,7 +204,7 @@ class BlobReader extends Readable {
     if (this.#received > this.#descriptor.size) {
       this.destroy(sizeMismatch(this.#client, this.#descriptor, 'more bytes'));
     } else if (!this.push(bytes)) {
-      body.pause();
+      this.#isFull = true;
       this.#held = true;
     }
   }
@@ -235,9 +248,6 @@ class BlobReader extends Readable {
     await checkAnswer(opened, this.#descriptor, from);
     this.#skip = opened.answer.status === 206 ? 0 : from;
     if (this.destroyed) await discardBody(opened.answer);
-    else {
-      this.#attach(opened);
-      opened.answer.body.resume();
-    }
+    else this.#attach(opened);
   }
 }
