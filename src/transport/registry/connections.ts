@@ -10,6 +10,9 @@ import { AtomicError, messageOf } from '../../errors.ts';
 import { TIMING, type RegistryOptions } from './options.ts';
 import { chooseProxy } from './proxy.ts';
 
+/** Certificates, one or many in each. */
+type Authorities = readonly (string | Buffer)[];
+
 /** The kept-alive connections of one source or destination: through proxies and TLS as the options ask. */
 export interface Connections {
   /** What sends a request to this URL. */
@@ -26,15 +29,16 @@ export function createConnections(domain: string, options: RegistryOptions): Con
   const dispatchers = new Map<string, Promise<Dispatcher>>();
   const registryHost = new URL(`https://${domain}`).host;
   let certificates: Promise<RegistryCertificates> | undefined;
-  let system: Promise<Buffer | undefined> | undefined;
+  let system: Promise<Authorities> | undefined;
 
-  async function secureContext(ownHost: boolean): Promise<SecureContext> {
+  async function secureContext(ownHost: boolean, verifies: boolean): Promise<SecureContext> {
     const { certDir, environment } = options;
     certificates ??= readCertificates(
       certDir === undefined ? certificateFolders(domain, environment) : [certDir],
     );
-    system ??= readSystemAuthorities(environment);
-    return buildContext(await certificates, await system, ownHost);
+    // Reading them takes longer than all else before the first byte.
+    if (verifies) system ??= readSystem(environment);
+    return buildContext(await certificates, (await system) ?? [], ownHost);
   }
 
   return {
@@ -45,8 +49,9 @@ export function createConnections(domain: string, options: RegistryOptions): Con
       let dispatcher = dispatchers.get(key);
       if (dispatcher === undefined) {
         const secure = url.protocol === 'https:' || proxy?.protocol === 'https:';
-        dispatcher = (secure ? secureContext(ownHost) : Promise.resolve(undefined)).then((context) =>
-          createDispatcher(context, proxy, options),
+        const verifies = options.tlsVerify !== false || proxy?.protocol === 'https:';
+        dispatcher = (secure ? secureContext(ownHost, verifies) : Promise.resolve(undefined)).then(
+          (context) => createDispatcher(context, proxy, options),
         );
         dispatchers.set(key, dispatcher);
       }
@@ -60,14 +65,19 @@ export function createConnections(domain: string, options: RegistryOptions): Con
   };
 }
 
+async function readSystem(environment: RegistryOptions['environment']): Promise<Authorities> {
+  const bundle = await readSystemAuthorities(environment);
+  return bundle === undefined ? rootCertificates : [bundle];
+}
+
 function buildContext(
   { authorities, client }: RegistryCertificates,
-  system: Buffer | undefined,
+  system: Authorities,
   ownHost: boolean,
 ): SecureContext {
   try {
     return createSecureContext({
-      ca: [...(system === undefined ? rootCertificates : [system]), ...authorities],
+      ca: [...system, ...authorities],
       ...(client === undefined || !ownHost ? {} : { cert: client.certificate, key: client.key }),
     });
   } catch (error) {

@@ -71,3 +71,23 @@ describe('a proxy', () => {
     expect(registry.count(/manifests/)).toBe(1);
   });
 });
+
+describe('the authorities of the system', () => {
+  it('are read only where a certificate is verified by them', async () => {
+    const certificates = await makeCertificates();
+    cleanUp(() => certificates.remove());
+    const registry = await startRegistry({ tls: certificates.server });
+    registry.addImage('app', '1', []);
+    const read = (host: string, more: { tlsVerify?: boolean; HTTPS_PROXY?: string }): Promise<unknown> => {
+      const { tlsVerify = true, ...proxy } = more;
+      // A folder: reading it fails.
+      const environment = { SSL_CERT_FILE: certificates.folder, ...proxy };
+      return openSource(`${host}/app:1`, { plainHttp: false, tlsVerify, environment }).getManifest();
+    };
+    await read(registry.host, { tlsVerify: false });
+    expect((await failureOf(read(registry.host, {}))).code).toBe('config-invalid');
+    const proxied = { tlsVerify: false, HTTPS_PROXY: 'https://localhost:1' };
+    expect((await failureOf(read('registry.example', proxied))).code).toBe('config-invalid');
+    expect(registry.count(/manifests/)).toBe(1);
+  });
+});
