@@ -69,7 +69,7 @@ export class Disassembler {
     if (file.left > 0) return;
     this.#file = undefined;
     const payload = this.#crc.digest().toString('base64');
-    this.#write({ type: FILE, ...nameFields(file.name), size: file.size, payload });
+    this.#write(`"type":${FILE},${nameField(file.name)},"size":${file.size}`, payload);
   }
 
   end(): void {
@@ -81,15 +81,18 @@ export class Disassembler {
     const payload = Buffer.concat(this.#pending, this.#pendingBytes).toString('base64');
     this.#pending = [];
     this.#pendingBytes = 0;
-    this.#write({ type: SEGMENT, payload });
+    this.#write(`"type":${SEGMENT}`, payload);
   }
 
-  #write(entry: Readonly<Record<string, unknown>>): void {
-    this.#sink.write(`${JSON.stringify({ ...entry, position: this.#position++ })}\n`);
+  /** Base64 needs no escapes, and JSON.stringify would look for some in all of it. */
+  #write(fields: string, payload: string): void {
+    this.#sink.write(`{${fields},"payload":"${payload}","position":${this.#position++}}\n`);
   }
 }
 
-function nameFields(name: string): { name: string } | { name_raw: string } {
+function nameField(name: string): string {
   const bytes = Buffer.from(name, 'latin1');
-  return isUtf8(bytes) ? { name: bytes.toString('utf8') } : { name_raw: bytes.toString('base64') };
+  return isUtf8(bytes)
+    ? `"name":${JSON.stringify(bytes.toString('utf8'))}`
+    : `"name_raw":"${bytes.toString('base64')}"`;
 }
