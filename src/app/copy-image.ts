@@ -6,7 +6,8 @@ import { formatReference, type ImageReference } from '../image/reference.ts';
 import type { Platform } from '../image/platform.ts';
 import type { TransferApp } from './context.ts';
 import { openImageDestination, openImageSource, tempFolderOf } from './open-image.ts';
-import { readReference, wantedPlatform, type RegistryAccess } from './pull-image.ts';
+import { wantedPlatform, type RegistryAccess } from './pull-image.ts';
+import { readDestination, readPlace } from './read-place.ts';
 import { requireFolderRoom } from './require-room.ts';
 
 export interface CopyRequest extends Pick<CopyOptions, 'which' | 'wishes' | 'removeSignatures'> {
@@ -27,7 +28,7 @@ export interface CopyRequest extends Pick<CopyOptions, 'which' | 'wishes' | 'rem
  * @throws AtomicError `usage` for one and the same place; of the transports and the engine
  */
 export async function copyBetween(app: TransferApp, request: CopyRequest): Promise<CopyOutcome> {
-  const [from, to] = [readReference(request.source), readReference(request.destination)];
+  const [from, to] = [readPlace(request.source), readDestination(request.destination)];
   refuseSamePlace(from, to, request);
   const { source } = await openImageSource(app, from, request.from);
   try {

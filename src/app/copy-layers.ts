@@ -14,7 +14,8 @@ import type { ImageDestination, ImageSource } from '../transport/transport.ts';
 import type { TransferApp } from './context.ts';
 import { zstdPrograms } from './copy-image.ts';
 import { openImageSource, tempFolderOf } from './open-image.ts';
-import { openOptions, platformOf, readReference, wantedPlatform, type RegistryAccess } from './pull-image.ts';
+import { openOptions, platformOf, wantedPlatform, type RegistryAccess } from './pull-image.ts';
+import { readPlace } from './read-place.ts';
 import { requireFolderRoom } from './require-room.ts';
 import { openFirst, readCandidates } from './short-name.ts';
 
@@ -40,7 +41,7 @@ export interface CopiedLayers {
  * @throws AtomicError of the transport and the engine; `value-invalid` for a layer that the image does not have
  */
 export async function copyImageLayers(app: TransferApp, request: LayersRequest): Promise<CopiedLayers> {
-  const typed = readReference(request.image);
+  const typed = readPlace(request.image);
   return openFirst(await readCandidates(app, request.image, typed, request.access), (reference) =>
     copyFrom(app, reference, request),
   );

@@ -16,7 +16,8 @@ import { isSchema1, makeConfig, parseSchema1 } from '../image/schema1.ts';
 import { listTags } from '../transport/registry/tags.ts';
 import type { TransferApp } from './context.ts';
 import { openForReading } from './open-image.ts';
-import { openOptions, readReference, wantedPlatform, type RegistryAccess } from './pull-image.ts';
+import { openOptions, wantedPlatform, type RegistryAccess } from './pull-image.ts';
+import { readPlace } from './read-place.ts';
 import { openFirst, readCandidates } from './short-name.ts';
 
 export interface InspectRequest {
@@ -131,7 +132,7 @@ async function withImage<T>(
   { image, access }: InspectRequest,
   use: (top: TopManifest, reference: ImageReference) => Promise<T>,
 ): Promise<T> {
-  return openFirst(await readCandidates(app, image, readReference(image), access), async (reference) => {
+  return openFirst(await readCandidates(app, image, readPlace(image), access), async (reference) => {
     const { source } = await openForReading(app, reference, access);
     try {
       const expected = reference.transport === 'docker' ? reference.image.digest : undefined;

@@ -3,7 +3,8 @@ import type { ImageReference } from '../image/reference.ts';
 import { listArchiveNames } from '../transport/docker-archive/list-names.ts';
 import { listTags } from '../transport/registry/tags.ts';
 import type { TransferApp } from './context.ts';
-import { openOptions, readReference, type RegistryAccess } from './pull-image.ts';
+import { openOptions, type RegistryAccess } from './pull-image.ts';
+import { readPlace } from './read-place.ts';
 import { openFirst, readCandidates } from './short-name.ts';
 
 export interface TagList {
@@ -22,7 +23,7 @@ export async function listRemoteTags(
   text: string,
   access: RegistryAccess,
 ): Promise<TagList> {
-  const reference = readReference(text);
+  const reference = readPlace(text);
   switch (reference.transport) {
     case 'docker': {
       const { image, plainHttp } = reference;

@@ -109,7 +109,8 @@ export function parseRegistryImage(given: string): RegistryImage {
         : 'An image is written [HOST[:PORT]/]NAME[:TAG] or …@sha256:DIGEST, NAME in lower case.',
     });
   const [beforeDigest, digest] = splitOnce(given, '@');
-  if (digest !== undefined && !isDigest(digest)) throw invalid(`"${digest}" is no digest`);
+  if (digest !== undefined && !isDigest(digest))
+    throw invalid(`"${digest}" is no digest, such as sha256: and 64 hexadecimal digits`);
   const slash = beforeDigest.lastIndexOf('/');
   const colon = beforeDigest.indexOf(':', slash + 1);
   const path = colon === -1 ? beforeDigest : beforeDigest.slice(0, colon);
@@ -118,6 +119,15 @@ export function parseRegistryImage(given: string): RegistryImage {
   const [first, rest] = splitOnce(path, '/');
   const qualified =
     rest !== undefined && (/[.:]/.test(first) || first === 'localhost' || first.startsWith('['));
+  if (qualified && /^[a-z][a-z-]*:$/.test(first)) {
+    throw new AtomicError(
+      'reference-invalid',
+      `"${given}" is no image name: there is no transport "${first}"`,
+      {
+        hint: 'There are docker://, dir:, oci:, oci-archive:, docker-archive:, docker-daemon: and ostree:.',
+      },
+    );
+  }
   if (qualified && !DOMAIN.test(first)) throw invalid(`"${first}" is no host name`);
   const domain = qualified ? first : DEFAULT_DOMAIN;
   const components = qualified ? rest : path;
