@@ -1,5 +1,5 @@
-import { mkdir, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { lstat, mkdir, rmdir, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { describeDiskFull, systemCodeOf } from './errors.ts';
 
 /**
@@ -18,4 +18,38 @@ export async function makeFolder(path: string, mode = 0o777): Promise<boolean> {
   }
   await makeFolder(dirname(path), mode);
   return makeFolder(path, mode);
+}
+
+/** A folder that something is to come into. */
+export interface NewFolder {
+  /** Removes those that were made, as far as they are empty. */
+  readonly removeIfEmpty: () => Promise<void>;
+}
+
+/**
+ * The same for a folder that goes again, with those above it that were made, when nothing comes into it.
+ * @param inner folders below it, which go before it when they are empty
+ * @throws as `makeFolder`
+ */
+export async function makeFolderToFill(path: string, inner: readonly string[] = []): Promise<NewFolder> {
+  const made: string[] = [];
+  for (let at = resolve(path); !(await isThere(at)); at = dirname(at)) made.push(at);
+  const removeIfEmpty = async (): Promise<void> => {
+    const folders = made.length === 0 ? [] : [...inner.map((name) => join(path, name)), ...made];
+    for (const folder of folders) await rmdir(folder).catch(() => undefined);
+  };
+  try {
+    await makeFolder(path);
+  } catch (error) {
+    await removeIfEmpty();
+    throw error;
+  }
+  return { removeIfEmpty };
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    (error: unknown) => systemCodeOf(error) !== 'ENOENT',
+  );
 }

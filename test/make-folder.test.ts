@@ -1,7 +1,7 @@
-import { mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { makeFolder } from '../src/make-folder.ts';
+import { makeFolder, makeFolderToFill } from '../src/make-folder.ts';
 import { useTempFolder } from './fixtures/temp-folder.ts';
 
 const folder = useTempFolder();
@@ -27,5 +27,36 @@ describe('a folder', () => {
     await expect(makeFolder(at('file'))).rejects.toMatchObject({ code: 'EEXIST' });
     await expect(makeFolder(at('file/below'))).rejects.toMatchObject({ code: 'ENOTDIR' });
     await expect(makeFolder(at('dangling'))).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});
+
+describe('a folder that something is to come into', () => {
+  it('goes with those above it that were made, when nothing comes', async () => {
+    mkdirSync(at('there'));
+    const made = await makeFolderToFill(at('there/a/b'), ['inner']);
+    mkdirSync(at('there/a/b/inner'));
+    await made.removeIfEmpty();
+    expect(readdirSync(at('there'))).toEqual([]);
+  });
+
+  it('stays with what has come', async () => {
+    const made = await makeFolderToFill(at('a/b'));
+    writeFileSync(at('a/b/file'), '');
+    await made.removeIfEmpty();
+    expect(readdirSync(at('a/b'))).toEqual(['file']);
+  });
+
+  it('stays when it was there, also empty', async () => {
+    mkdirSync(at('a'));
+    symlinkSync('a', at('link'));
+    for (const path of ['a', 'link']) await (await makeFolderToFill(at(path))).removeIfEmpty();
+    expect(readdirSync(folder())).toEqual(['a', 'link']);
+  });
+
+  it('leaves none above it where it cannot be made', async () => {
+    await expect(makeFolderToFill(at(`a/${'x'.repeat(300)}`))).rejects.toMatchObject({
+      code: 'ENAMETOOLONG',
+    });
+    expect(readdirSync(folder())).toEqual([]);
   });
 });

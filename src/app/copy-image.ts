@@ -1,9 +1,13 @@
 import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { copyImage, type CopyOptions, type CopyOutcome, type ZstdPrograms } from '../copy/copy.ts';
+import { readDocument } from '../copy/read-document.ts';
+import { withManifest } from '../copy/top-manifest.ts';
 import { AtomicError, messageOf } from '../errors.ts';
+import type { Digest } from '../image/digest.ts';
 import { formatReference, type ImageReference } from '../image/reference.ts';
 import type { Platform } from '../image/platform.ts';
+import type { ImageSource } from '../transport/transport.ts';
 import type { TransferApp } from './context.ts';
 import { openImageDestination, openImageSource, tempFolderOf } from './open-image.ts';
 import { wantedPlatform, type RegistryAccess } from './pull-image.ts';
@@ -30,8 +34,10 @@ export interface CopyRequest extends Pick<CopyOptions, 'which' | 'wishes' | 'rem
 export async function copyBetween(app: TransferApp, request: CopyRequest): Promise<CopyOutcome> {
   const [from, to] = [readPlace(request.source), readDestination(request.destination)];
   refuseSamePlace(from, to, request);
-  const { source } = await openImageSource(app, from, request.from);
+  const opened = await openImageSource(app, from, request.from);
   try {
+    const expected = from.transport === 'docker' ? from.image.digest : undefined;
+    const source = await readFirst(opened.source, expected);
     const destination = await openImageDestination(app, to, request.to, {
       from,
       additionalTags: request.additionalTags ?? [],
@@ -41,7 +47,7 @@ export async function copyBetween(app: TransferApp, request: CopyRequest): Promi
       const outcome = await copyImage(source, destination, {
         ...request,
         platform: wantedPlatform(app, request.platform ?? {}),
-        expected: from.transport === 'docker' ? from.image.digest : undefined,
+        expected,
         zstd: zstdPrograms(app),
         tempFolder: tempFolderOf(app),
         tries: request.to.tries,
@@ -57,8 +63,14 @@ export async function copyBetween(app: TransferApp, request: CopyRequest): Promi
       await destination.close();
     }
   } finally {
-    await source.close();
+    await opened.source.close();
   }
+}
+
+/** A source whose manifest has been read: a destination is not touched for an image that is not there. */
+async function readFirst(source: ImageSource, expected: Digest | undefined): Promise<ImageSource> {
+  const { raw } = await readDocument(source, expected);
+  return withManifest(source, async (wanted) => (wanted === expected ? raw : source.getManifest(wanted)));
 }
 
 /** An image that would be read while it is written. */

@@ -9,7 +9,7 @@ import { hexOf, type Digest } from '../image/digest.ts';
 import type { RawManifest } from '../image/manifest.ts';
 import { formatReference } from '../image/reference.ts';
 import { CONFIG_FILE_BYTES, limitExceeded, SIGNATURES } from '../limits.ts';
-import { makeFolder } from '../make-folder.ts';
+import { makeFolderToFill, type NewFolder } from '../make-folder.ts';
 import { isFileOfSize, readSmallFile, streamFile } from './local-file.ts';
 import { createPartialFiles } from './partial-files.ts';
 import type { Claiming } from './blob-claims.ts';
@@ -72,8 +72,11 @@ async function readSignatures(path: string, digest: Digest | undefined): Promise
  * @throws AtomicError `archive-invalid` when the folder holds something else, `disk-full`
  */
 export async function openDirDestination(path: string, claiming?: Claiming): Promise<ImageDestination> {
-  await prepareFolder(path);
-  const files = await createPartialFiles(path, claiming);
+  const made = await prepareFolder(path);
+  const files = await createPartialFiles(path, claiming).catch(async (error: unknown) => {
+    await made.removeIfEmpty();
+    throw error;
+  });
   const kept = new Set<string>();
   const keep = (name: string): string => {
     kept.add(name);
@@ -115,7 +118,10 @@ export async function openDirDestination(path: string, claiming?: Claiming): Pro
       await Promise.all(stale.map((name) => rm(join(path, name), { force: true })));
       await files.removeKept();
     },
-    close: () => files.remove(),
+    async close() {
+      await files.remove();
+      await made.removeIfEmpty();
+    },
   };
 }
 
@@ -129,15 +135,18 @@ function signatureName(digest: Digest | undefined, number: number): string {
 }
 
 /** Makes the folder, or sees that it is ours to write in. */
-async function prepareFolder(path: string): Promise<void> {
-  await makeFolder(path);
+async function prepareFolder(path: string): Promise<NewFolder> {
+  const made = await makeFolderToFill(path);
   const version = await readSmallFile(join(path, 'version'), CONFIG_FILE_BYTES);
-  if (version !== undefined) return checkVersion(version, path);
+  if (version !== undefined) {
+    checkVersion(version, path);
+    return made;
+  }
   // Blobs alone are what an interrupted first copy leaves.
   const foreign = (await readdir(path)).find(
     (name) => !IMAGE_FILE.test(name) && !name.startsWith('.partial-'),
   );
-  if (foreign === undefined) return;
+  if (foreign === undefined) return made;
   throw new AtomicError('archive-invalid', `${path} is no image folder and holds "${foreign}"`, {
     hint: 'Name an empty or a new folder.',
   });

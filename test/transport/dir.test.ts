@@ -157,7 +157,7 @@ describe('writing', () => {
     await expect(destination.putBlob(config, broken)).rejects.toThrow('connection lost');
     expect(await destination.hasBlob(config)).toBe(false);
     await destination.close();
-    expect(readdirSync(path())).toEqual([]);
+    expect(readdirSync(folder())).toEqual([]);
   });
 
   test('leaves a folder with other files alone', async () => {

@@ -1,6 +1,6 @@
 import { realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { makeFolder } from '../../make-folder.ts';
+import { makeFolderToFill, type NewFolder } from '../../make-folder.ts';
 import { createPartialFiles } from '../partial-files.ts';
 import { streamTar } from './tar-stream.ts';
 import type { TarWriter } from './tar-writer.ts';
@@ -29,11 +29,10 @@ export async function createArchiveOutput(target: string): Promise<ArchiveOutput
   };
 }
 
-/** Where an archive is to be written: a link to one stays a link. Makes the folder. */
-export async function resolveTarget(path: string): Promise<string> {
+/** Where an archive is to be written: a link to one stays a link. Makes the folder, until it is known to stay empty. */
+export async function resolveTarget(path: string): Promise<NewFolder & { readonly target: string }> {
   const target = await realpath(path).catch(() => path);
-  await makeFolder(dirname(target));
-  return target;
+  return { target, ...(await makeFolderToFill(dirname(target))) };
 }
 
 /** Whether something is there already; an empty file, as mktemp makes it, is nothing. */

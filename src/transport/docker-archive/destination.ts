@@ -22,10 +22,11 @@ export async function openDockerArchiveDestination(
   const name = formatReference({ transport: 'docker-archive', path, image });
   const given = image === undefined ? additionalTags : [image, ...additionalTags];
   const names = [...new Set(given.map(completeTag))];
-  const target = await resolveTarget(path);
+  const { target, removeIfEmpty } = await resolveTarget(path);
   const kept = (await isThere(target)) ? await openKeptImages(target, names) : undefined;
   const output = await createArchiveOutput(target).catch(async (error: unknown) => {
     await kept?.close();
+    await removeIfEmpty();
     throw error;
   });
   const writer = createImageWriter(name, names, output.add);
@@ -45,6 +46,7 @@ export async function openDockerArchiveDestination(
     async close() {
       await output.close();
       await kept?.close();
+      await removeIfEmpty();
     },
   };
 }

@@ -25,12 +25,13 @@ import { filesOf } from './source.ts';
  * @see image-spec image-layout.md; containers-transports(5)
  */
 export async function openOciArchiveDestination(path: string, tag?: string): Promise<ImageDestination> {
-  const target = await resolveTarget(path);
+  const { target, removeIfEmpty } = await resolveTarget(path);
   const kept = (await isThere(target)) ? await openArchive(target) : undefined;
   let work = '';
   const cleanUp = async (): Promise<void> => {
     await kept?.close();
     if (work !== '') await rm(work, { recursive: true, force: true });
+    await removeIfEmpty();
   };
   try {
     work = await mkdtemp(join(dirname(target), '.partial-'));

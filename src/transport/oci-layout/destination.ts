@@ -5,7 +5,7 @@ import type { Descriptor } from '../../image/descriptor.ts';
 import { parseManifest } from '../../image/manifest.ts';
 import { OCI_INDEX, OCI_MANIFEST } from '../../image/media-type.ts';
 import { formatReference } from '../../image/reference.ts';
-import { makeFolder } from '../../make-folder.ts';
+import { makeFolderToFill, type NewFolder } from '../../make-folder.ts';
 import { isFileOfSize, readSmallFile } from '../local-file.ts';
 import type { Claiming } from '../blob-claims.ts';
 import { createPartialFiles } from '../partial-files.ts';
@@ -36,8 +36,11 @@ export async function openOciLayoutDestination(
   claiming?: Claiming,
 ): Promise<ImageDestination> {
   const indexPath = join(path, 'index.json');
-  await prepareFolder(path);
-  const files = await createPartialFiles(path, claiming);
+  const made = await prepareFolder(path);
+  const files = await createPartialFiles(path, claiming).catch(async (error: unknown) => {
+    await made.removeIfEmpty();
+    throw error;
+  });
   let reference: Descriptor | undefined;
   return {
     name: formatReference({ transport: 'oci', path, tag }),
@@ -59,19 +62,25 @@ export async function openOciLayoutDestination(
       await files.write(indexPath, replaceEntry(index, reference, tag));
       await files.removeKept();
     },
-    close: () => files.remove(),
+    async close() {
+      await files.remove();
+      await made.removeIfEmpty();
+    },
   };
 }
 
 /** Makes the folder, or sees that it is ours to write in. */
-async function prepareFolder(path: string): Promise<void> {
-  await makeFolder(path);
+async function prepareFolder(path: string): Promise<NewFolder> {
+  const made = await makeFolderToFill(path, ['blobs/sha256', 'blobs']);
   const marker = join(path, 'oci-layout');
   const bytes = await readSmallFile(marker, 'manifest-size');
-  if (bytes !== undefined) return checkLayoutVersion(bytes, marker);
+  if (bytes !== undefined) {
+    checkLayoutVersion(bytes, marker);
+    return made;
+  }
   // Blobs alone are what an interrupted first copy leaves.
   const foreign = (await readdir(path)).find((name) => name !== 'blobs' && !name.startsWith('.partial-'));
-  if (foreign === undefined) return;
+  if (foreign === undefined) return made;
   throw new AtomicError('archive-invalid', `${path} is no OCI image layout and holds "${foreign}"`, {
     hint: 'Name an empty or a new folder.',
   });
