@@ -1,3 +1,5 @@
+import { dirname } from 'node:path';
+
 /**
  * What went wrong, as a stable word that scripts may match (`--json` prints it as `code`).
  * One table in cli/exit-codes.ts maps each to an exit status.
@@ -114,15 +116,28 @@ const FILE_PROBLEMS: Readonly<Record<string, string>> = {
   EEXIST: 'it is there already',
   EISDIR: 'it is a folder',
   ENOTDIR: 'a part of the path is no folder',
+  ENOENT: 'there is no such file or folder',
+  ENAMETOOLONG: 'a name in it is too long',
+  ELOOP: 'its symbolic links lead in a circle',
 };
+
+/** What a failed file operation found, in words; the error's own message where there are none. */
+export function fileProblemOf(error: unknown): string {
+  return FILE_PROBLEMS[systemCodeOf(error) ?? ''] ?? messageOf(error);
+}
 
 /** A file operation that failed where nobody had a sentence for it, in a sentence; everything else unchanged. */
 export function describeFileProblem(error: unknown): unknown {
   const found = FILE_PROBLEMS[systemCodeOf(error) ?? ''];
   const { path, syscall } = Object(error) as { readonly path?: unknown; readonly syscall?: unknown };
   if (found === undefined || typeof path !== 'string') return error;
-  const doing = ['mkdir', 'mkdtemp'].includes(String(syscall)) ? 'make the folder' : 'use';
-  return new AtomicError('host-file', `Cannot ${doing} ${path}: ${found}`, {
+  // A name that we made up ourselves tells nobody anything.
+  const doing =
+    syscall === 'mkdtemp'
+      ? `write in ${dirname(path)}`
+      : `${syscall === 'mkdir' ? 'make the folder' : 'use'} ${path}`;
+  const is = syscall === 'mkdir' && systemCodeOf(error) === 'EEXIST' ? 'a file has that name' : found;
+  return new AtomicError('host-file', `Cannot ${doing}: ${is}`, {
     cause: error,
     hint: 'Name another place, or see who owns this one.',
   });

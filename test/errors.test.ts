@@ -30,7 +30,9 @@ describe('a path that cannot be used', () => {
 
   it.each([
     ['EACCES', 'mkdir', 'Cannot make the folder /x: permission denied'],
-    ['EROFS', 'mkdtemp', 'Cannot make the folder /x: the file system is read-only'],
+    ['EEXIST', 'mkdir', 'Cannot make the folder /x: a file has that name'],
+    ['ENAMETOOLONG', 'mkdir', 'Cannot make the folder /x: a name in it is too long'],
+    ['EROFS', 'mkdtemp', 'Cannot write in /: the file system is read-only'],
     ['EACCES', 'open', 'Cannot use /x: permission denied'],
     ['ENOTDIR', 'open', 'Cannot use /x: a part of the path is no folder'],
   ])('by %s of %s is told in a sentence', (code, syscall, message) => {

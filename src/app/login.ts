@@ -174,8 +174,7 @@ async function changeAuthFile(
   given: string,
   change: (document: AuthDocument) => Promise<AuthDocument>,
 ): Promise<void> {
-  const path = (await files.exists(given)) ? await files.realpath(given) : given;
-  await makeFolderFor(path, files);
+  const path = await prepareFile(given, files);
   const purpose = `change ${nameAuthFile(path)}`;
   const lock = await locks.acquire({
     path: `${path}.lock`,
@@ -195,9 +194,11 @@ async function changeAuthFile(
   }
 }
 
-async function makeFolderFor(path: string, files: LoginApp['files']): Promise<void> {
+async function prepareFile(given: string, files: LoginApp['files']): Promise<string> {
   try {
+    const path = (await files.exists(given)) ? await files.realpath(given) : given;
     await files.makeDirectory(dirname(path), 0o700);
+    return path;
   } catch (error) {
     if (!isAtomicError(error, 'not-root')) throw error;
     throw new AtomicError('not-root', error.message, {

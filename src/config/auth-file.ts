@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { AtomicError } from '../errors.ts';
+import { AtomicError, systemCodeOf } from '../errors.ts';
 import { chooseCredentials, helperOf, parseAuthDocument, type AuthDocument } from './auth-document.ts';
 import { getFromHelper, type HelperContext } from './credential-helper.ts';
 import type { Credentials } from './credentials.ts';
@@ -49,7 +49,11 @@ export async function findCredentials(query: AuthFileQuery): Promise<Credentials
 async function findInFiles(query: AuthFileQuery): Promise<Credentials | undefined> {
   for (const path of authFiles(query)) {
     const what = nameAuthFile(path);
-    const bytes = await readConfigFile(path, what);
+    const bytes = await readConfigFile(path, what).catch((error: unknown) => {
+      // What root has closed has nothing that this user has ever written.
+      if (path !== rootsAuthFile() || systemCodeOf((error as Error).cause) !== 'EACCES') throw error;
+      return undefined;
+    });
     if (bytes === undefined) {
       if (path === query.authFile) {
         throw new AtomicError('config-invalid', `${what} does not exist`, {
@@ -90,13 +94,8 @@ export function authFiles({
 }: Pick<AuthFileQuery, 'authFile' | 'environment'>): string[] {
   const named = authFile ?? variableOf(environment, 'REGISTRY_AUTH_FILE');
   if (named !== undefined) return [named];
-  // `podman login` of a root without a session writes below /run/containers.
   const runtime = variableOf(environment, 'XDG_RUNTIME_DIR');
-  const primary =
-    runtime === undefined
-      ? // Not os.userInfo(): a user of a container may have no name.
-        `/run/containers/${process.getuid?.() ?? 0}/auth.json`
-      : join(runtime, 'containers/auth.json');
+  const primary = runtime === undefined ? rootsAuthFile() : join(runtime, 'containers/auth.json');
   const config = userConfigFolder(environment);
   const home = variableOf(environment, 'HOME');
   const docker = variableOf(environment, 'DOCKER_CONFIG') ?? (home && join(home, '.docker'));
@@ -105,6 +104,12 @@ export function authFiles({
     ...(config === undefined ? [] : [join(config, 'containers/auth.json')]),
     ...(docker === undefined ? [] : [join(docker, 'config.json')]),
   ];
+}
+
+/** Where `podman login` writes without a session: a folder that is root's. */
+function rootsAuthFile(): string {
+  // Not os.userInfo(): a user of a container may have no name.
+  return `/run/containers/${process.getuid?.() ?? 0}/auth.json`;
 }
 
 /** For the errors. */

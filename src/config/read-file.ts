@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { AtomicError, isAtomicError, messageOf, systemCodeOf } from '../errors.ts';
+import { AtomicError, fileProblemOf, isAtomicError, systemCodeOf } from '../errors.ts';
 import { CONFIG_FILE_BYTES } from '../limits.ts';
 import { readAll } from '../stream/read-all.ts';
 
@@ -18,7 +18,7 @@ export async function readConfigFile(path: string, what: string): Promise<Buffer
     const code = systemCodeOf(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     if (isAtomicError(error)) throw error;
-    throw new AtomicError('config-invalid', `${what} cannot be read: ${messageOf(error)}`, {
+    throw new AtomicError('config-invalid', `${what} cannot be read: ${fileProblemOf(error)}`, {
       hint: UNREADABLE_HINT,
       cause: error,
     });

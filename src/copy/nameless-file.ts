@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AtomicError, describeDiskFull, messageOf } from '../errors.ts';
+import { AtomicError, describeDiskFull, fileProblemOf } from '../errors.ts';
 
 /**
  * A new file that only its handle leads to, so that nothing of it outlives us, however we end.
@@ -21,7 +21,7 @@ export async function openNameless(folder: string): Promise<FileHandle> {
 function unwritable(error: unknown, folder: string): unknown {
   const described = describeDiskFull(error, folder);
   if (described !== error) return described;
-  return new AtomicError('file-exists', `Cannot make a temp file in ${folder}: ${messageOf(error)}`, {
+  return new AtomicError('file-exists', `Cannot make a temp file in ${folder}: ${fileProblemOf(error)}`, {
     cause: error,
     hint: 'Name a folder that can be written in TMPDIR.',
   });

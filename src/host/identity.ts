@@ -1,4 +1,4 @@
-import { endianness, homedir, machine } from 'node:os';
+import { endianness, machine } from 'node:os';
 import type { HostIdentity } from './ports.ts';
 
 /** node's names of processors as Go (and so every image) spells them; the others are spelled alike. */
@@ -10,7 +10,6 @@ export function readIdentity(): HostIdentity {
   return {
     uid: process.getuid?.() ?? 0,
     gid: process.getgid?.() ?? 0,
-    home: homedir(),
     architecture,
     variant: architecture === 'arm' ? armVariant(machine()) : undefined,
   };

@@ -107,7 +107,6 @@ export interface Selinux {
 export interface HostIdentity {
   readonly uid: number;
   readonly gid: number;
-  readonly home: string;
   /** GOARCH spelling: amd64, arm64… */
   readonly architecture: string;
   /** GOARM-like variant (v7, v8) where it matters. */

@@ -2,7 +2,7 @@
 import { constants } from 'node:fs';
 import { lstat, open, type FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
-import { AtomicError, messageOf, systemCodeOf } from '../errors.ts';
+import { AtomicError, fileProblemOf, systemCodeOf } from '../errors.ts';
 import { limitExceeded, limitOf, type Cap } from '../limits.ts';
 
 /** Bytes asked of the disk at once. */
@@ -13,7 +13,7 @@ const ABSENT = new Set(['ENOENT', 'ENOTDIR']);
 /**
  * Opens a regular file for reading; undefined when there is none. O_NONBLOCK keeps a FIFO from holding us up.
  * @param links whether a symlink may lead to the file: only where a person typed the path.
- * @throws AtomicError `archive-invalid` for a symlink, a folder, a device… and for a file that cannot be opened
+ * @throws AtomicError `archive-invalid` for a symlink, a folder, a device…; `host-file` for a file that cannot be opened
  */
 export async function openRegularFile(
   path: string,
@@ -27,7 +27,11 @@ export async function openRegularFile(
     const code = systemCodeOf(error) ?? '';
     if (ABSENT.has(code)) return undefined;
     if (code === 'ELOOP') throw new AtomicError('archive-invalid', `${path} is a symbolic link, not a file`);
-    throw new AtomicError('archive-invalid', `${path} cannot be opened: ${messageOf(error)}`, {
+    const found = `${path} cannot be opened: ${fileProblemOf(error)}`;
+    if (code !== 'EACCES' && code !== 'EPERM')
+      throw new AtomicError('archive-invalid', found, { cause: error });
+    throw new AtomicError('host-file', found, {
+      hint: 'Check whose it is, and who may read it.',
       cause: error,
     });
   }

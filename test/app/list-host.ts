@@ -39,7 +39,7 @@ export function createListHost(folder: string, answer: Answer = answerShow()): L
     files: createFiles(createExec()),
     selinux: createSelinux(createExec(), false),
     locks: { acquire: notAsked },
-    identity: { uid: 0, gid: 0, home: '/root', architecture: 'amd64', variant: undefined },
+    identity: { uid: 0, gid: 0, architecture: 'amd64', variant: undefined },
     paths: {
       checkouts: join(folder, 'atomic'),
       repository: join(folder, 'repo'),

@@ -75,7 +75,7 @@ function copy(source: string, destination: string, request: Partial<CopyRequest>
     exec: createExec(),
     locks: createLocks('test'),
     files: { freeBytes: () => Promise.resolve(Number.MAX_SAFE_INTEGER) },
-    identity: { uid: 0, gid: 0, home: folder(), architecture: 'amd64', variant: undefined },
+    identity: { uid: 0, gid: 0, architecture: 'amd64', variant: undefined },
     environment: { HOME: folder(), TMPDIR: folder() },
     report: () => undefined,
     signal: new AbortController().signal,

@@ -14,7 +14,7 @@ async function main(layout: string, home: string): Promise<void> {
     exec: createExec(),
     locks: createLocks('test'),
     files: { freeBytes: () => Promise.resolve(Number.MAX_SAFE_INTEGER) },
-    identity: { uid: process.getuid?.() ?? 0, gid: 0, home, architecture: 'amd64', variant: undefined },
+    identity: { uid: process.getuid?.() ?? 0, gid: 0, architecture: 'amd64', variant: undefined },
     environment: { HOME: home, TMPDIR: home },
     report: () => undefined,
     signal: new AbortController().signal,

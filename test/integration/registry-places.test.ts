@@ -48,7 +48,7 @@ function copy(
     exec: createExec(),
     locks: createLocks('test'),
     files: { freeBytes: () => Promise.resolve(Number.MAX_SAFE_INTEGER) },
-    identity: { uid: 0, gid: 0, home: folder(), architecture: 'amd64', variant: undefined },
+    identity: { uid: 0, gid: 0, architecture: 'amd64', variant: undefined },
     environment: { HOME: folder(), TMPDIR: folder(), ...environment },
     report: (event) => void events.push(event),
     signal: new AbortController().signal,

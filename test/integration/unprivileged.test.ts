@@ -166,6 +166,38 @@ describe('an ordinary user', () => {
     });
   });
 
+  test('is told by copy what it may not read, and that a name is too long', async () => {
+    const failed = (from: string, to: string): Promise<Result> => run(['copy', from, to]);
+    await expect(failed('docker-archive:/etc/shadow', 'dir:x')).rejects.toMatchObject({
+      stderr: '/etc/shadow cannot be opened: permission denied\nCheck whose it is, and who may read it.\n',
+    });
+    await expect(failed(`oci:${folder}/image:v1`, 'docker-archive:/etc/x.tar')).rejects.toMatchObject({
+      stderr: expect.stringMatching(/^Cannot write in \/etc: permission denied\n/m),
+    });
+    await expect(failed(`oci:${folder}/image:v1`, `dir:${'x'.repeat(300)}`)).rejects.toMatchObject({
+      stderr: expect.stringMatching(/^Cannot make the folder .*x: a name in it is too long\n[^\n]+\n$/m),
+    });
+    expect(readdirSync(home)).toEqual([]);
+  });
+
+  test('needs no environment and no name, and no credentials that root has closed away', async () => {
+    const bare = ['env', '-i', process.execPath, join(folder, 'dist/atomic-ts.js')];
+    const alone = (...args: string[]): Promise<Result> =>
+      promisify(execFile)(
+        'setpriv',
+        [`--reuid=${UID}`, `--regid=${UID}`, '--clear-groups', ...bare, ...args],
+        {
+          cwd: home,
+          timeout: 60_000,
+        },
+      );
+    const { stdout } = await alone('inspect', '--format', '{{.Digest}}', `oci:${folder}/image:v1`);
+    expect(stdout).toBe(`${IMAGE.digest}\n`);
+    await expect(alone('inspect', `docker://${closed.host}/app:1`)).rejects.toMatchObject({
+      stderr: expect.stringContaining(`${closed.host} asks for credentials`),
+    });
+  });
+
   test('leaves nothing where layers could not be had', async () => {
     await expect(run(['layers', `oci:${folder}/image:v1`, '0'.repeat(64)])).rejects.toMatchObject({
       code: 1,
