@@ -1,5 +1,5 @@
 /** The tree of commands. Each command's code is loaded when it is called; handlers get plain values and never see commander. */
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, Help, Option } from 'commander';
 import { exitCodeOf, EXIT } from './exit-codes.ts';
 import { AtomicError, describeDiskFull, describeFileProblem, isAtomicError } from '../errors.ts';
 import { Output } from './output/output.ts';
@@ -14,6 +14,7 @@ import { addMountCommands } from './tree/mount-commands.ts';
 import { addRemoteCommands } from './tree/remote-commands.ts';
 import { seconds } from './tree/options.ts';
 import { addRunCommands } from './tree/run-commands.ts';
+import { readSkopeoOptions } from './tree/skopeo-options.ts';
 import { splitRunWords } from './tree/run-words.ts';
 import { addTransferCommands } from './tree/transfer-commands.ts';
 
@@ -33,7 +34,9 @@ export async function runProgram(args: readonly string[], version: string): Prom
     () => words,
   );
   try {
-    const parted = splitRunWords(program, args);
+    const read = readSkopeoOptions(args);
+    Object.assign(process.env, read.environment);
+    const parted = splitRunWords(program, read.args);
     words = parted.words;
     await program.parseAsync(readVerbose(parted.own), { from: 'user' });
     return exitCode;
@@ -110,6 +113,11 @@ function allCommands(command: Command): Command[] {
 function tellUsage(command: Command): void {
   const name = namesOf(command).join(' ');
   command.exitOverride();
+  // A repeatable option begins as an empty list, which is nobody's default.
+  command.configureHelp({
+    optionDescription: (option) =>
+      Array.isArray(option.defaultValue) ? option.description : new Help().optionDescription(option),
+  });
   command.configureOutput({
     outputError: (text, write) =>
       write(`${text.replace(/^error: /, `${name}: `)}Try '${name} --help' for more information.\n`),

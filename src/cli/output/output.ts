@@ -69,7 +69,9 @@ export class Output {
         return;
       case 'resolved':
         if (!this.options.quiet)
-          this.#told(`Image ${event.image} is ${event.digest}, ${event.layers} layers`);
+          this.#told(
+            `Image ${event.image} is ${event.digest}, ${event.layers} ${event.layers === 1 ? 'layer' : 'layers'}`,
+          );
         return;
       case 'layer':
         this.#layer(event);

@@ -39,7 +39,11 @@ function addChangeOptions(command: Command): Command {
     .option('--dest-compress', 'compress layers that are not')
     .option('--dest-compress-format <format>', 'have all layers compressed with gzip or zstd')
     .option('--dest-compress-level <level>', 'gzip: 0 to 9; zstd: 1 to 19', wholeNumber)
-    .option('--dest-decompress', 'decompress layers');
+    .option('--dest-decompress', 'decompress layers')
+    .option(
+      '--dest-oci-accept-uncompressed-layers',
+      'accepted for compatibility with skopeo: they stay as they are anyway',
+    );
 }
 
 function addAccessOptions(command: Command): Command {

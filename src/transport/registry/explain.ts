@@ -30,6 +30,14 @@ export function explain(error: unknown, task: Task): unknown {
   return error;
 }
 
+/** What to do about certificates that no authority mends. */
+const CERTIFICATE_HINTS: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED:
+    'Have the certificate of the registry renewed; if it is not that old, set the clock of this machine.',
+  CERT_NOT_YET_VALID: 'Set the clock of this machine; if it is right, ask those who run the registry.',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'Use the name of the registry that its certificate is made for.',
+};
+
 function explainConnection(error: ConnectionFailure, { text, domain }: Task): AtomicError {
   const { host } = error.url;
   const found = showForeign(error.message);
@@ -43,8 +51,9 @@ function explainConnection(error: ConnectionFailure, { text, domain }: Task): At
       {
         cause: error,
         hint: without
-          ? 'If it is meant to be a registry over plain HTTP, write the image as http:IMAGE.'
-          : `A private authority belongs into /etc/containers/certs.d/${domain}/ca.crt.`,
+          ? 'If it is meant to be a registry over plain HTTP, give --tls-verify=false, or write the image as http:IMAGE.'
+          : (CERTIFICATE_HINTS[error.code ?? ''] ??
+            `A private authority belongs into /etc/containers/certs.d/${domain}/ca.crt, or the folder of --cert-dir.`),
       },
     );
   }
@@ -123,7 +132,8 @@ function explainMissing(
 }
 
 function loginHint(domain: string): string {
-  return `Check that the image exists, and log in with \`atomic-ts login ${domain}\` or give --src-creds USER:PASSWORD.`;
+  const option = '--creds USER:PASSWORD (--dest-creds for what is copied to)';
+  return `Check that the image exists, and log in with \`atomic-ts login ${domain}\` or give ${option}.`;
 }
 
 /** The first error of a registry's answer, distribution-spec "Error Codes"; of any other text its start. */
