@@ -11,7 +11,7 @@ describe('a command line as skopeo has it', () => {
     ['--insecure-policy copy -q a b', 'copy --quiet a b'],
     ['--override-arch arm64 list-tags a', 'list-tags a'],
     ['--wait 3 --insecure-policy delete a', '--wait 3 delete a'],
-    ['copy --insecure-policy a b', 'copy --insecure-policy a b'],
+    ['copy --insecure-policy a b', 'copy a b'],
     ['--json run copy --override-arch x -q', '--json run copy --override-arch x -q'],
     ['--insecure-policy install a', '--insecure-policy install a'],
   ])('%s', (line, expected) => {

@@ -10,6 +10,8 @@ interface Row {
 
 const REDRAW_MS = 100;
 const BAR_CELLS = 24;
+/** Of a terminal that does not say. */
+const COLUMNS = 80;
 
 /** One line a layer on a terminal, drawn over again as bytes come in: bar, bytes, total and rate. */
 export class LayerBoard {
@@ -42,12 +44,20 @@ export class LayerBoard {
   #draw(): void {
     this.#drawnAt = Date.now();
     const up = this.#drawnLines > 0 ? `\u001b[${this.#drawnLines}A` : '';
-    const lines = [...this.#rows.values()].map(
-      (row) => `\r\u001b[2K${formatRow(row).slice(0, this.#columns() - 1)}\n`,
+    const rows = [...this.#rows.values()];
+    // Those that are through are left behind above the others: what is drawn over again must not outgrow the screen.
+    const over = rows.filter(({ event }) => isOver(event));
+    const lines = [...over, ...rows.filter(({ event }) => !isOver(event))].map(
+      (row) => `\r\u001b[2K${formatRow(row).slice(0, (this.#columns() || COLUMNS) - 1)}\n`,
     );
-    this.#drawnLines = lines.length;
+    for (const { event } of over) this.#rows.delete(event.digest);
+    this.#drawnLines = this.#rows.size;
     this.#write(up + lines.join(''));
   }
+}
+
+function isOver({ state }: LayerEvent): boolean {
+  return state === 'done' || state === 'present';
 }
 
 function formatRow({ event, startedAt }: Row): string {

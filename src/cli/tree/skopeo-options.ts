@@ -46,7 +46,8 @@ export function readSkopeoOptions(args: readonly string[]): SkopeoWords {
     else if (PLATFORM.has(name)) moved.push(`${name}=${value}`);
     else if (name !== '--insecure-policy') kept.push(word);
   }
-  const rest = args.slice(at + 1).map((word) => (command === 'copy' && word === '-q' ? '--quiet' : word));
+  const behind = args.slice(at + 1).filter((word) => word !== '--insecure-policy');
+  const rest = behind.map((word) => (command === 'copy' && word === '-q' ? '--quiet' : word));
   return { args: [...kept, command, ...(CHOOSING.includes(command) ? moved : []), ...rest], environment };
 }
 

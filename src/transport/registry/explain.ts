@@ -95,6 +95,10 @@ function explainStatus(error: StatusFailure, task: Task): AtomicError {
       return fail(
         'registry-error',
         `${showUrl(error.url)} answered ${`${error.status} ${STATUS_CODES[error.status] ?? ''}`.trim()}`,
+        // Go's servers say so.
+        /HTTP request to an HTTPS server/.test(error.body)
+          ? `${host} speaks TLS: write the image as docker://…`
+          : undefined,
       );
   }
 }
