@@ -19,6 +19,8 @@ export interface RealRegistryOptions {
   readonly deletes?: boolean;
   /** Whether it takes and serves manifests of schema 1. */
   readonly schema1?: boolean;
+  /** Whether it takes layers that are elsewhere. */
+  readonly foreignLayers?: boolean;
 }
 
 export interface RealRegistry {
@@ -64,7 +66,7 @@ export async function startRealRegistry(options: RealRegistryOptions = {}): Prom
 async function configure(
   folder: string,
   host: string,
-  { tls, htpasswd, token, schema1, deletes = false }: RealRegistryOptions,
+  { tls, htpasswd, token, schema1, foreignLayers, deletes = false }: RealRegistryOptions,
 ): Promise<object> {
   const auth =
     htpasswd === undefined
@@ -77,6 +79,7 @@ async function configure(
     http: { addr: host, ...(tls === undefined ? {} : { tls }), secret: 'only for this test' },
     ...auth,
     ...(token === undefined ? {} : { auth: { token } }),
+    ...(foreignLayers === true ? { validation: { manifests: { urls: { allow: ['^http:'] } } } } : {}),
     ...(schema1 === true ? { compatibility: { schema1: { enabled: true } } } : {}),
   };
 }
