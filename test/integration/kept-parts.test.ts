@@ -328,3 +328,17 @@ describe('signatures', () => {
     },
   );
 });
+
+test('an image of another repo is not pulled as it is, but copied into the local storage', async () => {
+  const start = newPlace('dir');
+  writeDirTransport(pathOf(start), imageFor('amd64'));
+  const there = newPlace('ostree');
+  await copy(start, there);
+  const refused = await runProgram(['pull', there], options());
+  expect([refused.status, refused.stderr]).toEqual([
+    1,
+    expect.stringContaining(`atomic-ts copy ${there} ostree:NAME`),
+  ]);
+  await copy(there, 'ostree:app:1');
+  expect(await runWell(['images', 'list'], options())).toMatch(/app +1 /);
+});

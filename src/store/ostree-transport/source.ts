@@ -123,7 +123,7 @@ class StoredSource {
     throw new AtomicError(
       'unsupported',
       `${this.#name} has the layer ${digest} uncompressed only: a repo keeps trees, not the archives they came in`,
-      { hint: 'Copy the image to another place instead (atomic-ts copy), which changes its manifest.' },
+      { hint: `Copy the image, which changes its manifest: atomic-ts copy ${this.#name} ostree:NAME` },
     );
   }
 
