@@ -1,5 +1,6 @@
 /** The one door of the app to images, wherever they are: the transports, and the ostree repos of this host. */
 import { resolve } from 'node:path';
+import { nameGivenLayers } from '../copy/given-layers.ts';
 import { acceptSchema1 } from '../copy/schema1-source.ts';
 import { formatReference, type ImageReference } from '../image/reference.ts';
 import { ImageStore } from '../store/image-store.ts';
@@ -25,6 +26,20 @@ export async function openImageSource(
   const opened = await openForReading(app, reference, access);
   const options = { tempFolder: tempFolderOf(app), signal: app.signal };
   return { ...opened, source: acceptSchema1(opened.source, options) };
+}
+
+/**
+ * The same of an image that is to be pulled, whose manifest is not changed on the way: one of another repo names the
+ * layers that a repo can give, which are not compressed. One of the local storage is as it was pulled.
+ */
+export async function openImageToPull(
+  app: TransferApp,
+  reference: ImageReference,
+  access: RegistryAccess,
+): Promise<OpenedSource> {
+  const opened = await openImageSource(app, reference, access);
+  const isHere = reference.transport === 'ostree' && (await isLocalStorage(app, reference));
+  return isHere ? opened : { ...opened, source: nameGivenLayers(opened.source) };
 }
 
 /**
@@ -130,11 +145,15 @@ async function openLocalDestination(
   }
 }
 
-/** The program's view of this host where the reference means its own storage, also by its path. */
-async function localStorage(app: TransferApp, { repository }: OstreeReference): Promise<App | undefined> {
-  if (repository === undefined) return app.openLocal();
-  const isLocal = app.identity.uid === 0 && resolve(repository) === (await app.findRepository());
-  return isLocal ? app.openLocal() : undefined;
+/** The program's view of this host where the reference means its own storage. */
+async function localStorage(app: TransferApp, reference: OstreeReference): Promise<App | undefined> {
+  return (await isLocalStorage(app, reference)) ? app.openLocal() : undefined;
+}
+
+/** Whether a reference means this host's own storage, also by its path. */
+async function isLocalStorage(app: TransferApp, { repository }: OstreeReference): Promise<boolean> {
+  if (repository === undefined) return true;
+  return app.identity.uid === 0 && resolve(repository) === (await app.findRepository());
 }
 
 /** Only root can give files to others, as `bare` keeps them. */

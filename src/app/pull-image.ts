@@ -11,7 +11,7 @@ import { withTag } from '../store/names.ts';
 import type { StoredImage } from '../store/image-store.ts';
 import type { OpenOptions } from '../transport/open.ts';
 import type { App, TransferApp } from './context.ts';
-import { openImageSource } from './open-image.ts';
+import { openImageToPull } from './open-image.ts';
 import { openPartialLayers } from './partial-layers.ts';
 import { openFirst, readCandidates } from './short-name.ts';
 import { requireStoreRoom } from './require-room.ts';
@@ -126,7 +126,7 @@ async function importFrom(
   name: string | undefined,
   access: RegistryAccess,
 ): Promise<PulledImage> {
-  const opened = await openImageSource(app, reference, access);
+  const opened = await openImageToPull(app, reference, access);
   const { source } = opened;
   const imageName = name ?? opened.imageName;
   try {

@@ -2,7 +2,7 @@
 import { readImage, resolveManifest, type ResolvedImage } from '../copy/resolve.ts';
 import type { ImageReference } from '../image/reference.ts';
 import type { TransferApp } from './context.ts';
-import { openImageSource } from './open-image.ts';
+import { openImageToPull } from './open-image.ts';
 import { platformOf, type RegistryAccess } from './pull-image.ts';
 
 /**
@@ -14,7 +14,7 @@ export async function readRemoteImage(
   reference: ImageReference,
   access: RegistryAccess,
 ): Promise<ResolvedImage> {
-  const { source } = await openImageSource(app, reference, access);
+  const { source } = await openImageToPull(app, reference, access);
   try {
     const platform = platformOf(app);
     const expected = reference.transport === 'docker' ? reference.image.digest : undefined;
