@@ -22,7 +22,7 @@ export function nameGivenLayers(source: ImageSource): ImageSource {
       const edited = editManifest(raw, { layers }, what);
       return edited.bytes === raw.bytes
         ? raw
-        : { ...edited, madeFrom: raw.madeFrom ?? digest ?? digestOf(raw.bytes) };
+        : { ...edited, madeFrom: raw.madeFrom ?? digestOf(raw.bytes, digest) };
     },
     getBlob: (descriptor, from) => source.getBlob(descriptor, from),
     close: () => source.close(),

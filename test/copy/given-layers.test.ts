@@ -30,7 +30,9 @@ test('the digest that was asked for is that of the manifest as it is stored', as
     getManifest: async () => stored,
     layersForCopy: async () => [plain],
   });
-  await expect(resolveManifest(source, PLATFORM, image.configDigest)).rejects.toThrow('does not have the digest');
+  await expect(resolveManifest(source, PLATFORM, image.configDigest)).rejects.toThrow(
+    'does not have the digest',
+  );
 });
 
 test('other sources stay what they are', async () => {
