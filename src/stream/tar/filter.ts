@@ -20,8 +20,8 @@ type State =
   | { readonly at: 'header' }
   | { readonly at: 'extension'; readonly header: TarHeader; readonly block: Buffer; readonly bytes: number }
   | { readonly at: 'sparse-map'; readonly verdict: EntryVerdict }
-  /** `content` bytes are a file's own; what is `left` is padded. */
-  | { readonly at: 'body'; readonly keep: boolean; content: number; left: number }
+  /** `content` bytes are a file's own; what is `left` ends with the padding. */
+  | { readonly at: 'body'; readonly keep: boolean; readonly padding: number; content: number; left: number }
   | { readonly at: 'first-zero' }
   | { readonly at: 'end' };
 
@@ -67,13 +67,14 @@ export class LayerFilter extends Transform {
   }
 
   override _flush(done: TransformCallback): void {
-    const { at } = this.#state;
-    const cut = this.#carried > 0;
+    const state = this.#state;
+    // Some writers (umoci insert) leave out the padding behind the last file, and readers (Go's) do not ask for it.
+    const lacksPadding = state.at === 'body' && state.left <= state.padding;
     if (
-      cut ||
-      at === 'extension' ||
-      at === 'body' ||
-      at === 'sparse-map' ||
+      this.#carried > 0 ||
+      state.at === 'extension' ||
+      state.at === 'sparse-map' ||
+      (state.at === 'body' && !lacksPadding) ||
       this.#extensions !== NO_EXTENSIONS
     ) {
       done(
@@ -83,6 +84,7 @@ export class LayerFilter extends Transform {
       );
       return;
     }
+    if (lacksPadding && state.keep) this.push(Buffer.alloc(state.left));
     this.#split?.end();
     done(null, END_OF_ARCHIVE);
   }
@@ -218,7 +220,8 @@ export class LayerFilter extends Transform {
     }
     const content = wholeFile === undefined ? 0 : bodyBytes;
     if (wholeFile !== undefined) this.#split?.file(wholeFile, bodyBytes);
-    this.#state = { at: 'body', keep, content, left: paddedSize(bodyBytes) };
+    const left = paddedSize(bodyBytes);
+    this.#state = { at: 'body', keep, padding: left - bodyBytes, content, left };
   }
 
   /** Queues bytes; neighbours in one buffer become one piece again, so that most chunks go out as they came. */

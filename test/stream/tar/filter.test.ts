@@ -572,22 +572,30 @@ describe('damage', () => {
     );
   });
 
-  test('cut off anywhere but between two entries, it is refused; and it never has an end of archive', async () => {
+  test('cut off anywhere but between two entries or in their padding, it is refused', async () => {
     const entries: Entries = [
       { path: 'x', content: 'x'.repeat(600) },
       pax({ path: 'p' }),
       { path: 'y', content: 'y' },
     ];
     const tar = writeTar(entries, { end: false });
-    const boundaries = new Set([0, 1536, tar.length]);
-    for (let length = 0; length <= tar.length; length += 32) {
+    const isWhole = (length: number): boolean =>
+      length === 0 || (length >= 512 + 600 && length <= 1536) || length > tar.length - 512;
+    for (let length = 0; length <= tar.length; length += 8) {
       const outcome = await filterTar(tar.subarray(0, length)).then(
         () => 'whole',
         (error: unknown) => messageOf(error),
       );
-      expect(outcome).toContain(boundaries.has(length) ? 'whole' : 'ends in the middle of an entry');
+      expect(outcome).toContain(isWhole(length) ? 'whole' : 'ends in the middle of an entry');
     }
   });
+});
+
+test('padding that is missing behind the last file is added', async () => {
+  const tar = writeTar([{ path: 'x', content: 'x'.repeat(600) }], { end: false });
+  const { whole } = await filterTar(tar);
+  for (const length of [512 + 600, 1535])
+    expect((await filterTar(tar.subarray(0, length))).whole.equals(whole)).toBe(true);
 });
 
 describe('chunks', () => {
