@@ -23,9 +23,11 @@ export function formatManPage(program: Command): string {
     '.B limits:',
     'in atomic.conf (a mapping of names to values) for all. A size takes K, M, G or T (powers of 1024).',
     ...limitLines(),
+    '.PP',
     'What Linux or a format caps (4096 bytes in a path, 255 in a name) cannot be raised.',
     '.SH EXIT STATUS',
-    '0: done, or nothing to do. 1: failed; what was begun is undone. 2: usage. 130, 143: interrupted by SIGINT or SIGTERM and undone.',
+    '0: done, or nothing to do. 1: failed; what was begun is undone. 2: usage. 4: the service of an update or a rollback did not come up, and the deployment before it runs again. ' +
+      '5: a container or an image is not what was recorded. 130, 143: interrupted by SIGINT or SIGTERM and undone.',
     '.SH FILES',
     '.TP',
     '.I /var/lib/containers/atomic',
@@ -33,10 +35,18 @@ export function formatManPage(program: Command): string {
     '.TP',
     '.I /etc/atomic.conf',
     'optional: ostree_repository, checkout_path, runtime, http_proxy, https_proxy, no_proxy, limits',
+    '.TP',
+    '.I ${XDG_RUNTIME_DIR}/containers/auth.json, ~/.config/containers/auth.json, ~/.docker/config.json',
+    'credentials for registries, as containers\\-auth.json(5) has them',
+    '.TP',
+    '.I /etc/containers/registries.conf, /etc/containers/registries.conf.d, /etc/containers/certs.d, /etc/docker/certs.d',
+    'which registries stand behind a name, and their certificates',
     '.SH ENVIRONMENT',
-    'ATOMIC_OSTREE_CHECKOUT_PATH, ATOMIC_OSTREE_REPO, ATOMIC_CONF, RUNC_PATH, HTTP_PROXY, HTTPS_PROXY, NO_PROXY',
+    'ATOMIC_OSTREE_CHECKOUT_PATH, ATOMIC_OSTREE_REPO, ATOMIC_CONF, RUNC_PATH; for registries HTTP_PROXY, HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, ' +
+      'REGISTRY_AUTH_FILE, CONTAINERS_REGISTRIES_CONF, XDG_RUNTIME_DIR, XDG_CONFIG_HOME, DOCKER_CONFIG; for the Docker engine DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH; ' +
+      'TMPDIR, where what is converted waits (/var/tmp).',
     '.SH SEE ALSO',
-    'ostree(1), runc(8), systemd.service(5), tmpfiles.d(5), containers\\-auth.json(5), containers\\-certs.d(5)',
+    'ostree(1), runc(8), systemd.service(5), tmpfiles.d(5), containers\\-transports(5), containers\\-registries.conf(5), containers\\-auth.json(5), containers\\-certs.d(5)',
   ].join('\n')}\n`;
 }
 
