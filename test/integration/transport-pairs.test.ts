@@ -124,6 +124,18 @@ async function copy(from: string, to: string): Promise<void> {
   await promisify(execFile)(process.execPath, [PROGRAM, '--json', 'copy', from, to], { env: environment() });
 }
 
+async function inspect(place: string): Promise<Record<string, unknown>> {
+  const args = [PROGRAM, 'inspect', place];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { env: environment() });
+  return JSON.parse(stdout) as Record<string, unknown>;
+}
+
+function inspectBySkopeo(place: string): Record<string, unknown> {
+  const engine = place.startsWith('docker-daemon:') ? ['--daemon-host', docker.host] : [];
+  const args = ['inspect', '--tls-verify=false', ...engine, place];
+  return JSON.parse(execFileSync('skopeo', args, { encoding: 'utf8' })) as Record<string, unknown>;
+}
+
 function environment(): NodeJS.ProcessEnv {
   const checkouts = join(folder, 'checkouts');
   return {
@@ -182,6 +194,14 @@ describe.each(TRANSPORTS)('from %s', (from) => {
 
   test('what was put there is the image', () => {
     expect(atSource).toMatchObject({ config: image.configDigest, diffIds: image.diffIds });
+  });
+
+  test('inspect tells of it what skopeo tells', async () => {
+    const ours = await inspect(source);
+    // skopeo cannot read ostree:, where the image is the one that went in.
+    const theirs = from === 'ostree' ? await inspect(`dir:${folder}/start`) : inspectBySkopeo(source);
+    for (const key of ['Created', 'DockerVersion', 'Labels', 'Architecture', 'Os', 'Layers', 'Env'])
+      expect([key, ours[key]]).toEqual([key, theirs[key]]);
   });
 
   test.each(TRANSPORTS)('to %s', async (to) => {

@@ -15,11 +15,12 @@ import {
   statSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { hexOf } from '../../src/image/digest.ts';
 import { buildImage, writeOciLayout } from '../fixtures/image-builder.ts';
+import { startRealDocker, type RealDocker } from '../registry/real-docker.ts';
 import { startRealRegistry, type RealRegistry } from '../registry/real-registry.ts';
 
 /** Nobody else's, so that its files can be told from all others. */
@@ -35,6 +36,7 @@ let folder = '';
 let home = '';
 let registry: RealRegistry;
 let closed: RealRegistry;
+let docker: RealDocker;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'atomic-ts-user-'));
@@ -46,11 +48,16 @@ beforeAll(async () => {
   execFileSync('chmod', ['-R', 'a+rX', join(folder, 'image')]);
   registry = await startRealRegistry({ deletes: true });
   closed = await startRealRegistry({ htpasswd: LOGIN });
+  docker = await startRealDocker();
+  // As an engine's package does it for the group docker.
+  chmodSync(dirname(docker.socketPath), 0o711);
+  chownSync(docker.socketPath, 0, UID);
 });
 
 afterAll(async () => {
   await registry.close();
   await closed.close();
+  await docker.close();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -125,6 +132,41 @@ describe('an ordinary user', () => {
       stderr: expect.stringContaining('has no such image'),
     });
     expect(readdirSync(join(folder, 'store'))).toEqual([]);
+    expect(filesElsewhere()).toEqual([]);
+  });
+
+  test('takes an image through every transport, and has it whole at the end', async () => {
+    const places = [
+      `oci:${folder}/image:v1`,
+      `docker://${registry.host}/round:1`,
+      `dir:${home}/dir`,
+      `oci:${home}/layout:v1`,
+      `oci-archive:${home}/oci.tar:v1`,
+      `docker-archive:${home}/docker.tar:round:1`,
+      'docker-daemon:round:1',
+      `ostree:round:1@${home}/repo`,
+      `dir:${home}/end`,
+    ];
+    const engine = [`--src-daemon-host=${docker.host}`, `--dest-daemon-host=${docker.host}`];
+    for (const [i, place] of places.slice(1).entries())
+      await run(['copy', ...engine, places[i] ?? '', place], { umask: '077' });
+    const end = JSON.parse(readFileSync(join(home, 'end/manifest.json'), 'utf8')) as {
+      config: { digest: string };
+      layers: { digest: string }[];
+    };
+    expect(end.config.digest).toBe(IMAGE.configDigest);
+    expect(end.layers.map(({ digest }) => digest)).toEqual(IMAGE.diffIds);
+    const check = [
+      '--reuid',
+      String(UID),
+      '--clear-groups',
+      'ostree',
+      `--repo=${home}/repo`,
+      'fsck',
+      '--quiet',
+    ];
+    execFileSync('setpriv', check, { env: { PATH: process.env['PATH'], HOME: home } });
+    expect(statSync(join(home, 'oci.tar')).mode & 0o777).toBe(0o600);
     expect(filesElsewhere()).toEqual([]);
   });
 
