@@ -2,8 +2,8 @@ import type { Readable } from 'node:stream';
 import type { Agent, Dispatcher } from 'undici';
 import { AtomicError, isAtomicError, messageOf, systemCodeOf } from '../../errors.ts';
 import { isRecord, parseJson, type JsonRecord } from '../../image/json.ts';
-import { ENGINE_ANSWER_BYTES, ERROR_BODY_BYTES } from '../../limits.ts';
-import { readAll } from '../../stream/read-all.ts';
+import { ENGINE_ANSWER_BYTES } from '../../limits.ts';
+import { readAll, readErrorText } from '../../stream/read-all.ts';
 import { TIMING, type RegistryOptions } from '../registry/options.ts';
 import { showForeign } from '../registry/text.ts';
 import { resolveEngineHost, type EngineHost, type EngineHostOptions } from './engine-host.ts';
@@ -97,7 +97,7 @@ function createEngine(host: EngineHost, agent: Agent, prefix: string, options: E
       throw explain(error, call.doing);
     });
     if (answer.statusCode === 200) return answer.body;
-    throw refusal(answer.statusCode, await readStart(answer.body), call, host);
+    throw refusal(answer.statusCode, await readErrorText(answer.body), call, host);
   }
   return {
     host: host.shown,
@@ -138,22 +138,6 @@ function request(
     highWaterMark: BODY_BUFFER_BYTES,
     bodyTimeout: slow ? timing.storeMs : timing.idleMs,
   });
-}
-
-/** The start of a body, as far as it comes. */
-async function readStart(body: Readable): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  try {
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      chunks.push(chunk);
-      length += chunk.length;
-      if (length >= ERROR_BODY_BYTES) break;
-    }
-  } catch {
-    // The status is the news.
-  }
-  return Buffer.concat(chunks).subarray(0, ERROR_BODY_BYTES).toString('utf8');
 }
 
 function refusal(

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { ERROR_BODY_BYTES } from '../../limits.ts';
+import { readErrorText } from '../../stream/read-all.ts';
 import type { Connections } from './connections.ts';
 import { ConnectionFailure, StatusFailure } from './failure.ts';
 import type { Timing } from './options.ts';
@@ -83,7 +84,7 @@ export async function expectStatus(
   { wholeMs }: Timing,
 ): Promise<HttpAnswer> {
   if (accepted.includes(answer.status)) return answer;
-  const start = await within(wholeMs, answer.body, readStart(answer.body));
+  const start = await within(wholeMs, answer.body, readErrorText(answer.body));
   throw new StatusFailure(answer.url, answer.status, answer.headers, start);
 }
 
@@ -98,19 +99,4 @@ export async function within<T>(milliseconds: number, body: Readable, reading: P
   } finally {
     clearTimeout(timer);
   }
-}
-
-async function readStart(body: Readable): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  try {
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      chunks.push(chunk);
-      length += chunk.length;
-      if (length >= ERROR_BODY_BYTES) break;
-    }
-  } catch {
-    // The status is the news; a message that breaks off is shown as far as it came.
-  }
-  return Buffer.concat(chunks).subarray(0, ERROR_BODY_BYTES).toString('utf8');
 }
