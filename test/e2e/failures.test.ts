@@ -48,7 +48,7 @@ describe('a registry', () => {
     ['nothing', ['Cannot read the manifest of ', 'no such repository'], 'Check the name of the image'],
     ['good:nope', ['has no such image'], 'the tag of the image'],
     ['unauthorized', ['asks for credentials', 'who are you'], 'atomic-ts login'],
-    ['denied', ['does not allow it', 'not for you'], '--src-creds'],
+    ['denied', ['does not allow it', 'not for you'], '--creds USER'],
     ['missing', ['has no such image'], 'Check the name and the tag'],
     ['failing', ['500 Internal Server Error', 'on fire'], 'Try again later'],
     ['always-limited', ['allows no more requests', 'slow down'], 'Try again later'],
