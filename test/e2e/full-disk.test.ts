@@ -19,7 +19,8 @@ const WRAPPER = `#!/bin/sh
 echo "\${0##*/} $*" >>${CALLS}
 exec /usr/bin/\${0##*/} "$@"
 `;
-const LAYERS_TWICE = /^(?:commit|publish) a layer(?:commit|publish) a layer$/;
+/** Where the commit of a layer is written, or its ref. */
+const PUBLISHING = /^Cannot write \.storage\/ostree(?:\/(?:objects|refs)\/\S+)?$/;
 const COMMANDS = ['install', 'update', 'rollback', 'uninstall'] as const;
 type Command = (typeof COMMANDS)[number];
 
@@ -27,7 +28,7 @@ type Command = (typeof COMMANDS)[number];
 const STAGES: Readonly<Record<string, RegExp>> = {
   "a layer's index": /layers-1/,
   'a layer': /^commit a layer$/,
-  "a layer's metadata and ref": /^publish a layer$/,
+  "a layer's metadata and ref": PUBLISHING,
   'the config': /^commit the config$/,
   'the image': /^commit the image$/,
   'the staged folder': /staging(?:\/disk-web\.PID(?:\/rootfs)?)?$/,
@@ -154,7 +155,6 @@ function pointOf(message: string, calls: string): string {
   const call = commits.at(-1) ?? '';
   if (message.startsWith('ostree commit')) {
     if (call.includes('--orphan')) return 'commit a layer';
-    if (call.includes('--tree=ref=')) return 'publish a layer';
     return /--branch=ociimage\/[0-9a-f]{64} /.test(call) ? 'commit the config' : 'commit the image';
   }
   return (
@@ -162,6 +162,8 @@ function pointOf(message: string, calls: string): string {
       .replace(/(?<=^\S+ \S+ found no space left).*$/s, '')
       .replace(/(?:: |; ).*$/s, '')
       .replaceAll(/[0-9a-f]{64}/g, 'HEX')
+      .replaceAll(/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'UUID')
+      .replaceAll(/(?<=ostree\/objects\/)[0-9a-f]{2}/g, 'XX')
       // A file in the making stands for the file.
       .replaceAll(/\.(disk-web(?:\.service|\.conf)?|link|tool)\.[0-9a-f]+\.atomic-new/g, '$1')
       .replaceAll(/(?<=staging\/disk-web\.)\d+/g, 'PID')
@@ -190,7 +192,9 @@ async function sweep(host: Stage, command: Command, unit: Unit): Promise<string[
     return point;
   };
   // Two layers come in at the same time: which of them meets the end of the disk is chance.
-  const differ = (one: string, other: string): boolean => one !== other && !(one + other).match(LAYERS_TWICE);
+  const isOfLayer = (point: string): boolean => point === 'commit a layer' || PUBLISHING.test(point);
+  const differ = (one: string, other: string): boolean =>
+    one !== other && !(isOfLayer(one) && isOfLayer(other));
   const explore = async (low: number, high: number): Promise<void> => {
     if (!differ(await at(low), await at(high)) || high - low <= 1) return;
     const middle = (low + high) >> 1;
