@@ -12,12 +12,10 @@ import {
   readRawManifest,
 } from '../../src/app/inspect-image.ts';
 import { listRemoteTags } from '../../src/app/list-tags.ts';
-import { openTransfer } from '../../src/cli/commands/context.ts';
 import { renderTemplate } from '../../src/cli/output/go-template/evaluate.ts';
 import { toGoJson } from '../../src/cli/output/go-template/json.ts';
 import { Struct } from '../../src/cli/output/go-template/values.ts';
 import { shapeConfig, shapeReport } from '../../src/cli/output/image-shapes.ts';
-import { Output } from '../../src/cli/output/output.ts';
 import type { Platform } from '../../src/image/platform.ts';
 import {
   buildImage,
@@ -29,6 +27,7 @@ import {
   type BuiltImage,
   type ImageSpec,
 } from '../fixtures/image-builder.ts';
+import { openQuietTransfer } from '../fixtures/transfer-app.ts';
 import { startRealRegistry, type RealRegistry } from '../registry/real-registry.ts';
 
 let app: TransferApp;
@@ -38,15 +37,7 @@ let folder = '';
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'atomic-ts-inspect-'));
   registry = await startRealRegistry();
-  app = await openTransfer({
-    version: '0',
-    output: new Output({ json: false, quiet: true, debug: false }),
-    lockWaitMs: 0,
-    command: 'test',
-    assumeYes: false,
-    words: [],
-    limits: [],
-  });
+  app = await openQuietTransfer();
 });
 
 afterAll(async () => {

@@ -8,10 +8,9 @@ import type { TransferApp } from '../../src/app/context.ts';
 import { copyImageLayers } from '../../src/app/copy-layers.ts';
 import { deleteRemoteImage } from '../../src/app/delete-remote.ts';
 import { listRemoteTags } from '../../src/app/list-tags.ts';
-import { openTransfer } from '../../src/cli/commands/context.ts';
-import { Output } from '../../src/cli/output/output.ts';
 import { hexOf } from '../../src/image/digest.ts';
 import { buildImage, writeDirTransport, writeOciLayout } from '../fixtures/image-builder.ts';
+import { openQuietTransfer } from '../fixtures/transfer-app.ts';
 import { startRealRegistry, type RealRegistry } from '../registry/real-registry.ts';
 
 const IMAGE = buildImage({
@@ -28,15 +27,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'atomic-ts-remote-'));
   writeOciLayout(join(folder, 'image'), [{ image: IMAGE, tag: 'v1' }]);
   registry = await startRealRegistry({ deletes: true });
-  app = await openTransfer({
-    version: '0',
-    output: new Output({ json: false, quiet: true, debug: false }),
-    lockWaitMs: 0,
-    command: 'test',
-    assumeYes: false,
-    words: [],
-    limits: [],
-  });
+  app = await openQuietTransfer();
 });
 
 afterAll(async () => {
