@@ -37,17 +37,10 @@ export function wholeCommit(object: Buffer): CommitBytes {
 }
 
 /**
+ * Reads a commit's metadata, in parts where the commit is not in memory.
  * @param what subject of the error's sentence
- * @returns the metadata whose values are strings; others are left out
- * @throws AtomicError `store-invalid`
- */
-export function parseCommitMetadata(object: Buffer, what: string): Map<string, string> {
-  return readCommitMetadata(wholeCommit(object), what, []).strings;
-}
-
-/**
- * The same for a commit that is read in parts.
  * @param passOver keys whose values are not read
+ * @throws AtomicError `store-invalid`
  */
 export function readCommitMetadata(
   object: CommitBytes,

@@ -5,7 +5,7 @@ import { formatSize } from '../../src/app/format-size.ts';
 import { describeImages, type ImageListOptions, type ListedImage } from '../../src/app/list-images.ts';
 import { digestFromHex, hexOf, type Digest } from '../../src/image/digest.ts';
 import { imageRef } from '../../src/store/names.ts';
-import { parseCommitMetadata } from '../../src/store/commit-object.ts';
+import { parseCommitMetadata } from '../fixtures/commit-metadata.ts';
 import { useTempFolder } from '../fixtures/temp-folder.ts';
 import {
   CREATED,

@@ -8,7 +8,7 @@ import { isAtomicError } from '../../src/errors.ts';
 import { hexOf } from '../../src/image/digest.ts';
 import type { ImageStore, StoredImage } from '../../src/store/image-store.ts';
 import { imageRef } from '../../src/store/names.ts';
-import { parseCommitMetadata } from '../../src/store/commit-object.ts';
+import { parseCommitMetadata } from '../fixtures/commit-metadata.ts';
 import { Repository } from '../../src/store/repository.ts';
 import { buildImage, sha256, type BuiltImage, type ImageSpec } from '../fixtures/image-builder.ts';
 import { useTempFolder } from '../fixtures/temp-folder.ts';

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { isAtomicError } from '../../src/errors.ts';
-import { parseCommitMetadata } from '../../src/store/commit-object.ts';
+import { parseCommitMetadata } from '../fixtures/commit-metadata.ts';
 
 /** `ostree commit --add-metadata-string=a.b=text --add-metadata-string=empty=` of ostree 2022.7. */
 const COMMIT = Buffer.from(
