@@ -1,11 +1,13 @@
 // Runs every check and every test project, whatever fails before, and ends with one line: `N passed, N failed`.
 // Tests are counted from vitest's JSON reports. A check that fails, a project that breaks outside of a test, a project
-// without a single test and each test that was skipped count as one failure. The exit status is 0 only when nothing failed.
+// without a single test and each test that was skipped count as one failure. What failed stands once more at the end, by
+// name and with the first line of its message. The exit status is 0 only when nothing failed.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import process from 'node:process';
+import { stripVTControlCharacters } from 'node:util';
 
 process.chdir(join(import.meta.dirname, '..'));
 
@@ -57,7 +59,7 @@ function runProject(project) {
     '--reporter=json',
     `--outputFile.json=${file}`,
   ]);
-  const { passed, failed, skipped } = readReport(file);
+  const { passed, failed, skipped, failures } = readReport(file);
   const broken = failed === 0 && (!ok || passed === 0) ? 1 : 0;
   const reason = passed === 0 && failed === 0 ? 'no test ran' : 'vitest failed outside of a test';
   return {
@@ -65,6 +67,7 @@ function runProject(project) {
     // A test that was skipped has not shown anything: it counts as one that failed.
     failed: failed + broken + skipped,
     summary: `${passed} passed, ${failed} failed, ${skipped} skipped${broken ? `; FAILED: ${reason}` : ''}`,
+    failures,
   };
 }
 
@@ -72,11 +75,26 @@ function readReport(file) {
   try {
     const report = JSON.parse(readFileSync(file, 'utf8'));
     const skipped = report.numPendingTests + report.numTodoTests;
-    return { passed: report.numPassedTests, failed: report.numFailedTests, skipped };
+    return {
+      passed: report.numPassedTests,
+      failed: report.numFailedTests,
+      skipped,
+      failures: report.testResults.flatMap(failuresOf),
+    };
   } catch (error) {
     console.log(`no report from vitest: ${error.message}`);
-    return { passed: 0, failed: 0, skipped: 0 };
+    return { passed: 0, failed: 0, skipped: 0, failures: [] };
   }
+}
+
+/** A line for each thing that failed or was skipped in a test file, or for the file itself where it could not be read. */
+function failuresOf({ name, status, message, assertionResults }) {
+  const file = relative('.', name);
+  const firstLine = (text) => stripVTControlCharacters(text ?? '').split('\n')[0];
+  const failures = assertionResults
+    .filter((test) => test.status !== 'passed')
+    .map((test) => `${file} > ${test.fullName}: ${firstLine(test.failureMessages[0] ?? test.status)}`);
+  return failures.length === 0 && status === 'failed' ? [`${file}: ${firstLine(message)}`] : failures;
 }
 
 const results = [];
@@ -90,7 +108,10 @@ runProgram('test/host/host', ['reap']);
 rmSync(reports, { recursive: true });
 
 console.log('\n==> summary');
-for (const { name, summary } of results) console.log(`${name}: ${summary}`);
+for (const { name, summary, failures = [] } of results) {
+  console.log(`${name}: ${summary}`);
+  for (const failure of failures) console.log(`  ${failure}`);
+}
 const total = (key) => results.reduce((sum, result) => sum + result[key], 0);
 console.log(`${total('passed')} passed, ${total('failed')} failed`);
 process.exitCode = total('failed') === 0 ? 0 : 1;
