@@ -13,6 +13,7 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['test/integration/**', 'test/e2e/**'],
+          maxWorkers: 2,
           // Far above what any takes: a busy machine is no failure.
           testTimeout: 60_000,
         },
@@ -21,6 +22,8 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
+          // Each file has its folders, registries and engines to itself. On two cores vitest's own choice is one worker.
+          maxWorkers: 2,
           setupFiles: ['test/integration/keep-machine-untouched.ts'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
