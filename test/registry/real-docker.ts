@@ -43,7 +43,8 @@ export async function startRealDocker(): Promise<RealDocker> {
   const child = spawn(
     'unshare',
     ['--net', '--mount', '--propagation', 'private', '--', 'sh', '-c', START, 'sh', ...options],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
+    // On a busy machine it may take its containerd for hung, and writes that one's stacks there before it starts another.
+    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, TMPDIR: folder } },
   );
   let log = '';
   for (const stream of [child.stdout, child.stderr])
