@@ -32,11 +32,12 @@ export function parseDescriptor(value: unknown, where: string): Descriptor {
   }
   const annotations = optionalStringMap(value['annotations'], `${where}, annotations`);
   const urls = parseUrls(value, where);
+  const platform = value['platform'] ?? undefined;
   return {
     mediaType: typeof value['mediaType'] === 'string' ? value['mediaType'] : '',
     digest: parseDigest(value['digest'], where),
     size,
-    ...(value['platform'] === undefined ? {} : { platform: parsePlatform(value['platform']) }),
+    ...(platform === undefined ? {} : { platform: parsePlatform(platform) }),
     ...(annotations === undefined ? {} : { annotations }),
     ...(urls === undefined ? {} : { urls }),
   };

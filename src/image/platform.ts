@@ -42,31 +42,34 @@ const REFERENCE_TYPE = 'vnd.docker.reference.type';
 /**
  * The entry of an index that fits the wanted platform best; undefined when none does. Among equals the first one wins,
  * as the specification asks, and gzip wins over zstd, as with containers/image. `os.version` and `os.features` are not
- * looked at: Linux has neither. Entries that are no image, or for no platform, are never chosen.
+ * looked at: Linux has neither. Entries that are no image are never chosen. Where none fits, it is the first that does
+ * not say what it is for: the specification lets it, and the image's config tells.
  */
 export function choosePlatform(manifests: readonly Descriptor[], wanted: Platform): Descriptor | undefined {
-  const fitting = manifests.filter(
-    (entry) =>
-      isImageEntry(entry) &&
-      entry.platform?.os === wanted.os &&
-      entry.platform.architecture === wanted.architecture,
+  const images = manifests.filter(isImageEntry);
+  const fitting = images.filter(
+    ({ platform }) =>
+      hasPlatform(platform) && platform.os === wanted.os && platform.architecture === wanted.architecture,
   );
   for (const variant of acceptableVariants(wanted)) {
     const matches = fitting.filter(({ platform }) => platform?.variant === variant);
     const match = matches.find(({ annotations }) => annotations?.[ZSTD_VARIANT] !== 'true') ?? matches[0];
     if (match !== undefined) return match;
   }
-  return undefined;
+  return images.find(({ platform }) => platform === undefined);
 }
 
 /** Those that an index has images for. */
 export function platformsOf(manifests: readonly Descriptor[]): Platform[] {
-  return manifests.filter(isImageEntry).flatMap(({ platform }) => platform ?? []);
+  return manifests.filter(isImageEntry).flatMap(({ platform }) => (hasPlatform(platform) ? platform : []));
 }
 
-/** Whether an entry of an index can be an image for some platform. */
-function isImageEntry({ mediaType, platform, annotations }: Descriptor): boolean {
-  if (platform === undefined || platform.os === '' || platform.os === 'unknown') return false;
+/** Whether an entry of an index can be an image. */
+function isImageEntry({ mediaType, annotations }: Descriptor): boolean {
   if (annotations?.[REFERENCE_TYPE] !== undefined) return false;
   return mediaType === '' || formatOf(mediaType) !== undefined;
+}
+
+function hasPlatform(platform: Platform | undefined): platform is Platform {
+  return platform !== undefined && platform.os !== '' && platform.os !== 'unknown';
 }

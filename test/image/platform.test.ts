@@ -59,7 +59,8 @@ describe('choosePlatform', () => {
   test('never takes an attestation, another thing than an image, or what is for no platform', () => {
     const unknown = { os: 'unknown', architecture: 'unknown' };
     const others = [
-      entry(undefined),
+      entry(undefined, { annotations: { 'vnd.docker.reference.type': 'attestation-manifest' } }),
+      entry(undefined, { mediaType: 'application/vnd.example+json' }),
       entry({ os: '', architecture: '' }),
       entry(unknown),
       entry(AMD64, { annotations: { 'vnd.docker.reference.type': 'attestation-manifest' } }),
@@ -70,6 +71,14 @@ describe('choosePlatform', () => {
     expect(choosePlatform(others, unknown)).toBeUndefined();
     expect(choosePlatform(others, { os: '', architecture: '' })).toBeUndefined();
     expect(platformsOf([...others, entry(AMD64)])).toEqual([{ os: 'windows', architecture: 'amd64' }, AMD64]);
+  });
+
+  test('takes the first that does not say what it is for, where no other one fits', () => {
+    const [first, second] = [entry(undefined), entry(undefined)];
+    expect(choosePlatform([entry(variant('arm64')), first, second], AMD64)).toBe(first);
+    const fitting = entry(AMD64);
+    expect(choosePlatform([first, fitting], AMD64)).toBe(fitting);
+    expect(platformsOf([first, fitting])).toEqual([AMD64]);
   });
 
   test('takes an entry that does not say what it is', () => {
