@@ -53,6 +53,7 @@ describe('the tags of a repository', () => {
   it.each([
     undefined,
     'json',
+    '{{ json }}',
     '{{.}}',
     '{{json .RepoTags}}',
     '{{range $.RepoTags}}x{{end}}',

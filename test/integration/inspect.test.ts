@@ -12,7 +12,7 @@ import {
   readRawManifest,
 } from '../../src/app/inspect-image.ts';
 import { listRemoteTags } from '../../src/app/list-tags.ts';
-import { renderTemplate } from '../../src/cli/output/go-template/evaluate.ts';
+import { showImage } from '../../src/cli/commands/inspect.ts';
 import { toGoJson } from '../../src/cli/output/go-template/json.ts';
 import { Struct } from '../../src/cli/output/go-template/values.ts';
 import { shapeConfig, shapeReport } from '../../src/cli/output/image-shapes.ts';
@@ -302,9 +302,14 @@ describe('a template', () => {
       '{{printf "%s %q %.6s %8s|" .Os .Architecture .Digest .Os}}{{len .Digest}}',
       '{{slice .Digest 7 19}} {{println .Env}}{{print .Os .Os}} {{not .Name}} {{or .Name .Os}}',
       '{{$x := .Os}}{{range .Env}}{{$x = .}}{{end}}{{$x}}{{/* nothing */}} {{lt 1 2}} {{ne .Os "x"}}',
+      '{{range .Env}}{{.}}\\n{{end}}',
+      '{{.Os}}\\n',
+      'json',
+      ' {{ json . }}',
+      '{{json}}',
     ]) {
       const shown = skopeo('inspect', '--format', template, `dir:${path}`);
-      expect(renderTemplate(template, report).trimEnd()).toBe(shown.trimEnd());
+      expect(`${showImage(report, template)}\n`).toBe(shown);
     }
   });
 });

@@ -26,7 +26,9 @@ interface InspectFlags extends RemoteFlags, PlatformFlags {
 const INDENT = '    ';
 
 export async function runInspect(context: CommandContext, image: string, flags: InspectFlags): Promise<void> {
-  const { raw, config, format } = flags;
+  const { raw, config } = flags;
+  // An empty one is a script's variable that is not set: as if it had not been given.
+  const format = flags.format === '' ? undefined : flags.format;
   if (raw === true && format !== undefined) {
     throw new AtomicError('usage', '--raw prints bytes as they are, and --format cannot be given with it');
   }
@@ -40,20 +42,25 @@ export async function runInspect(context: CommandContext, image: string, flags: 
     config === true
       ? shapeConfig(await readImageConfig(app, request))
       : shapeReport(await inspectImage(app, request, flags.tags && needsTags(format)));
-  context.output.line(show(shape, format));
+  context.output.line(showImage(shape, format));
 }
 
 /** A template that does not name them needs no request for the tags, of which there can be thousands. */
-export function needsTags(format: string | undefined): boolean {
-  return format === undefined || format === 'json' || /RepoTags|[.$](?!\w)/.test(format);
+export function needsTags(format = 'json'): boolean {
+  return WHOLE_AS_JSON.test(format) || /RepoTags|[.$](?!\w)/.test(format);
 }
 
-function show(shape: Struct, format: string | undefined): string {
-  if (format === undefined || format === 'json') return toGoJson(shape, INDENT);
+/** What skopeo takes for no template: containers/common `report.IsJSON`. */
+const WHOLE_AS_JSON = /^\s*(?:json|\{\{\s*json\s*\.?\s*\}\})\s*$/;
+
+/** What is printed, but for the newline at its end. */
+export function showImage(shape: Struct, format = 'json'): string {
+  if (WHOLE_AS_JSON.test(format)) return toGoJson(shape, INDENT);
   // A shell hands over `\n` as it was typed; podman and skopeo take it for the end of a line.
   const template = format
     .replace(/^table /, '')
     .replaceAll('\\n', '\n')
-    .replaceAll('\\t', '\t');
-  return renderTemplate(template, shape).replace(/\n$/, '');
+    .replaceAll('\\t', '\t')
+    .replace(/\n$/, '');
+  return renderTemplate(template, shape);
 }
