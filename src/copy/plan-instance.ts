@@ -3,11 +3,10 @@ import type { Descriptor } from '../image/descriptor.ts';
 import type { ImageManifest } from '../image/manifest.ts';
 import {
   canHoldLayer,
-  DOCKER_CONFIG,
   DOCKER_MANIFEST,
   formatOf,
+  isImageConfig,
   layerTypeOf,
-  OCI_CONFIG,
   OCI_MANIFEST,
   type Compression,
   type ManifestFormat,
@@ -128,8 +127,8 @@ export function otherOf(format: ManifestFormat): ManifestFormat {
 }
 
 /** Whether it is something else than a container image: then its blobs are bytes that mean nothing to us. */
-export function isArtifact({ config, layers }: ImageManifest): boolean {
-  const isImage = config.mediaType === OCI_CONFIG || config.mediaType === DOCKER_CONFIG;
+export function isArtifact({ mediaType: manifestType, config, layers }: ImageManifest): boolean {
+  const isImage = isImageConfig(config.mediaType, manifestType);
   return !isImage || layers.some(({ mediaType }) => layerTypeOf(mediaType) === undefined);
 }
 

@@ -55,7 +55,7 @@ export function editManifest(raw: RawManifest, edit: ManifestEdit, what: string)
   const edited = {
     schemaVersion: 2,
     mediaType: format === 'oci' ? types.OCI_MANIFEST : types.DOCKER_MANIFEST,
-    config: editConfig(document['config'] as JsonRecord, manifest.config, config, place),
+    config: editConfig(document['config'] as JsonRecord, manifest, config, place),
     layers: manifest.layers.map((from, i) =>
       editLayer(written[i] ?? {}, from, layers[i] ?? from, place, `${what}, layer ${i + 1}`),
     ),
@@ -94,9 +94,14 @@ function requireImage({ config }: ImageManifest, what: string): void {
   });
 }
 
-function editConfig(written: JsonRecord, from: Descriptor, to: Descriptor, place: Place): JsonRecord {
+function editConfig(
+  written: JsonRecord,
+  { mediaType: manifestType, config: from }: ImageManifest,
+  to: Descriptor,
+  place: Place,
+): JsonRecord {
   if (!place.converts && same(to, from)) return written;
-  const isImage = to.mediaType === types.OCI_CONFIG || to.mediaType === types.DOCKER_CONFIG;
+  const isImage = types.isImageConfig(to.mediaType, manifestType);
   const imageConfig = place.format === 'oci' ? types.OCI_CONFIG : types.DOCKER_CONFIG;
   const mediaType = isImage ? imageConfig : to.mediaType;
   return writeDescriptor(written, from, { ...to, mediaType }, place);

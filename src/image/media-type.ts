@@ -12,6 +12,20 @@ export const DOCKER_LAYER = 'application/vnd.docker.image.rootfs.diff.tar';
 export const DOCKER_SCHEMA1 = 'application/vnd.docker.distribution.manifest.v1+json';
 export const DOCKER_SCHEMA1_SIGNED = 'application/vnd.docker.distribution.manifest.v1+prettyjws';
 
+/** What Docker's manifests have called the config of an image besides: moby `distribution.ImageTypes`, distribution#1621. */
+const ODD_DOCKER_CONFIGS: ReadonlySet<string> = new Set([
+  'application/octet-stream',
+  'application/json',
+  'text/html',
+  '',
+]);
+
+/** Whether a config of this type, in a manifest of that type, is an image's. */
+export function isImageConfig(mediaType: string, manifestType: string): boolean {
+  if (mediaType === OCI_CONFIG || mediaType === DOCKER_CONFIG) return true;
+  return manifestType === DOCKER_MANIFEST && ODD_DOCKER_CONFIGS.has(mediaType);
+}
+
 /** What we tell a registry that we read, the plain manifests first and what was given up last. */
 export const ACCEPTED_MANIFESTS: readonly string[] = [
   OCI_MANIFEST,

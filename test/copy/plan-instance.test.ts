@@ -148,6 +148,14 @@ describe('planInstance', () => {
       ['stored'],
     ],
     [
+      'an image whose config Docker gave an odd type',
+      image('v2s2', ['gzip'], { configType: 'application/octet-stream' }),
+      {},
+      LAYOUT,
+      'oci',
+      ['stored'],
+    ],
+    [
       'digests kept where nothing changes',
       image('oci', ['gzip']),
       { preserveDigests },

@@ -153,6 +153,18 @@ describe('editManifest', () => {
     expect(convert).toThrow(expect.objectContaining({ code: 'unsupported', hint: expect.any(String) }));
   });
 
+  test.each(['application/octet-stream', 'application/json', 'text/html', ''])(
+    'knows the config of an image in Docker’s format by the odd type %j',
+    (mediaType) => {
+      const config = { ...layer(mediaType), size: 2 };
+      const raw = manifestWith([], { mediaType: types.DOCKER_MANIFEST, config });
+      expect(parse(editManifest(raw, { format: 'oci' }, 'it')).config).toEqual({
+        ...config,
+        mediaType: types.OCI_CONFIG,
+      });
+    },
+  );
+
   test('carries an artifact through', () => {
     const raw = manifestWith([layer('application/vnd.example+type')], {
       config: layer('application/vnd.oci.empty.v1+json', { data: 'e30=' }),
