@@ -10,7 +10,13 @@ import { isFileOfSize, readSmallFile } from '../local-file.ts';
 import type { Claiming } from '../blob-claims.ts';
 import { createPartialFiles } from '../partial-files.ts';
 import type { DestinationTraits, ImageDestination } from '../transport.ts';
-import { checkLayoutVersion, EMPTY_LAYOUT_INDEX, parseLayoutIndex, replaceEntry } from './layout-index.ts';
+import {
+  checkLayoutVersion,
+  EMPTY_LAYOUT_INDEX,
+  parseLayoutIndex,
+  replaceEntry,
+  requireTag,
+} from './layout-index.ts';
 import { blobName } from './layout-source.ts';
 
 const LAYOUT_FILE = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
@@ -27,7 +33,7 @@ const OCI_TRAITS: DestinationTraits = {
 /**
  * Opens `oci:DIR[:TAG]` for writing; the folder is made, or is a layout already and keeps its other images.
  * index.json changes in `commit`, in one rename; two copies into one layout at the same time are not kept apart.
- * @throws AtomicError `archive-invalid` when the folder holds something else, `disk-full`
+ * @throws AtomicError `archive-invalid` when the folder holds something else, `disk-full`, `reference-invalid`
  * @see image-spec image-layout.md; containers-transports(5)
  */
 export async function openOciLayoutDestination(
@@ -35,6 +41,7 @@ export async function openOciLayoutDestination(
   tag?: string,
   claiming?: Claiming,
 ): Promise<ImageDestination> {
+  if (tag !== undefined) requireTag(tag);
   const indexPath = join(path, 'index.json');
   const made = await prepareFolder(path);
   const files = await createPartialFiles(path, claiming).catch(async (error: unknown) => {

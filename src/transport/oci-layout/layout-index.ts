@@ -65,6 +65,25 @@ export function chooseEntry(index: LayoutIndex, tag: string | undefined, what: s
   });
 }
 
+const COMPONENT = '[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*';
+const TAG = new RegExp(`^${COMPONENT}(?:/${COMPONENT})*$`);
+
+/**
+ * Refuses to write a tag that other tools cannot be asked for: skopeo and podman take no other ones.
+ * @throws AtomicError `reference-invalid`
+ * @see image-spec annotations.md, `org.opencontainers.image.ref.name`
+ */
+export function requireTag(tag: string): void {
+  if (TAG.test(tag)) return;
+  throw new AtomicError(
+    'reference-invalid',
+    `${JSON.stringify(tag)} is no tag for an image in an OCI layout`,
+    {
+      hint: 'It is made of letters and digits, with one of - . _ : @ + / between them.',
+    },
+  );
+}
+
 /** index.json with an entry put in: it replaces those with its tag, or without a tag those of its digest without one. */
 export function replaceEntry(index: LayoutIndex, descriptor: Descriptor, tag: string | undefined): Buffer {
   const entry = {
@@ -79,7 +98,7 @@ export function replaceEntry(index: LayoutIndex, descriptor: Descriptor, tag: st
   return Buffer.from(JSON.stringify({ ...index.document, manifests: [...kept, entry] }));
 }
 
-function tagOf(entry: JsonRecord): string | undefined {
+export function tagOf(entry: JsonRecord): string | undefined {
   const annotations = entry['annotations'];
   const tag = isRecord(annotations) ? annotations[REF_NAME] : undefined;
   return typeof tag === 'string' && tag !== '' ? tag : undefined;

@@ -38,6 +38,23 @@ test('a second image joins the first, and a tag moves to the image that is store
   expect(await readImage(await openOciLayoutSource(layout(), 'b'))).toEqual(digestsOf(three));
 });
 
+test.each(['with space', 'ünicode', '@0', 'a__b', 'a/', 'x-'])(
+  'a tag that skopeo cannot be asked for is refused: %s',
+  async (tag) => {
+    await messageOfFailure(openOciLayoutDestination(layout(), tag), 'reference-invalid');
+    expect(existsSync(layout())).toBe(false);
+  },
+);
+
+test.each(['v1', '1.0_x-Y', 'a--b', 'example.org:5000/name:v1', 'n@sha256:00', 'UPPER/Case'])(
+  'a tag that skopeo takes is taken: %s',
+  async (tag) => {
+    const image = smallImage();
+    await copyTo(await openOciLayoutDestination(layout(), tag), image);
+    expect(await readImage(await openOciLayoutSource(layout(), tag))).toEqual(digestsOf(image));
+  },
+);
+
 test('an index is what the tag stands for, its entries are only stored', async () => {
   const images = [smallImage('1'), smallImage('2')];
   const index = buildIndex(images);
