@@ -11,7 +11,7 @@ import { openArchive, type Archive } from '../archive/open-archive.ts';
 import type { TarWriter } from '../archive/tar-writer.ts';
 import { readSmallFile, streamFile } from '../local-file.ts';
 import { openOciLayoutDestination } from '../oci-layout/destination.ts';
-import { parseLayoutIndex } from '../oci-layout/layout-index.ts';
+import { parseLayoutIndex, tagOf } from '../oci-layout/layout-index.ts';
 import { blobName, readLayoutFile, readLayoutIndex } from '../oci-layout/layout-source.ts';
 import { findReachable } from '../oci-layout/reachable.ts';
 import type { ImageDestination } from '../transport.ts';
@@ -36,7 +36,7 @@ export async function openOciArchiveDestination(path: string, tag?: string): Pro
   try {
     work = await mkdtemp(join(dirname(target), '.partial-'));
     const folder = join(work, 'layout');
-    if (kept !== undefined) await startFrom(kept, folder);
+    if (kept !== undefined) await startFrom(kept, folder, tag);
     const layout = await openOciLayoutDestination(folder, tag);
     return {
       name: formatReference({ transport: 'oci-archive', path, tag }),
@@ -61,10 +61,15 @@ export async function openOciArchiveDestination(path: string, tag?: string): Pro
   }
 }
 
-/** The index of the archive that is there becomes that of the layout, which adds an entry to it. */
-async function startFrom(kept: Archive, folder: string): Promise<void> {
+/**
+ * The index of the archive that is there becomes that of the layout, which adds an entry to it. Without a tag the archive
+ * stands for its only image, and a second one without a tag takes its place: nobody could ask for either of two.
+ */
+async function startFrom(kept: Archive, folder: string, tag: string | undefined): Promise<void> {
   const files = filesOf(kept);
-  await readLayoutIndex(files);
+  const { entries } = await readLayoutIndex(files);
+  if (tag === undefined && entries.length === 1 && entries.every((entry) => tagOf(entry) === undefined))
+    return;
   await makeFolder(folder);
   for (const name of ['oci-layout', 'index.json'] as const) {
     await writeFile(join(folder, name), await readLayoutFile(files, name));

@@ -80,6 +80,17 @@ describe('an archive that is there', () => {
     expect(members().sort()).toEqual([...needed.keys()].sort());
   });
 
+  test('without a tag loses its image without one to the next, which is all that can be asked for then', async () => {
+    const [one, two, three] = [smallImage('1'), smallImage('2'), smallImage('3')];
+    await save(one);
+    await save(two);
+    expect(await digestsIn()).toEqual(digestsOf(two));
+    expect(members().sort()).toEqual([...layoutFiles([{ image: two }]).keys()].sort());
+    await save(three, 'v3');
+    expect(await digestsIn('v3')).toEqual(digestsOf(three));
+    expect(members().sort()).toEqual([...layoutFiles([{ image: two }, { image: three }]).keys()].sort());
+  });
+
   test('need not be given the blobs that it has', async () => {
     const image = smallImage();
     await save(image, 'a');
