@@ -3,14 +3,16 @@ import { openArchive, type Archive } from '../archive/open-archive.ts';
 import { parseArchiveManifest, type ArchivedImage } from './archive-manifest.ts';
 
 /**
- * The names of all images in a `docker save` file, in its order: what `list-tags docker-archive:FILE` shows.
+ * The names of all images in a `docker save` file, in its order, `@N` for the N-th where it has none: what
+ * `list-tags docker-archive:FILE` shows, and what an image is asked for by.
  * They are foreign text: whoever prints them escapes them.
  * @throws AtomicError `image-not-found` when there is no such file, `archive-invalid`, `limit-exceeded`
  */
 export async function listArchiveNames(path: string): Promise<string[]> {
   const archive = await openArchive(path);
   try {
-    return (await readArchivedImages(archive)).flatMap(({ repoTags }) => repoTags);
+    const images = await readArchivedImages(archive);
+    return images.flatMap(({ repoTags }, i) => (repoTags.length === 0 ? `@${i}` : repoTags));
   } finally {
     await archive.close();
   }

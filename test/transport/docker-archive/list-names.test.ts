@@ -8,14 +8,14 @@ import { messageOfFailure, smallImage } from '../images.ts';
 
 const folder = useTempFolder();
 
-test('the names of all images of an archive are listed, those without one left out', async () => {
+test('the names of all images of an archive are listed, those without one by their place', async () => {
   const path = join(folder(), 'x.tar');
   writeDockerArchive(path, [
     { image: smallImage('1'), names: ['a:1', 'localhost:5000/b:2'] },
     { image: smallImage('2') },
     { image: smallImage('3'), names: ['c:latest'] },
   ]);
-  expect(await listArchiveNames(path)).toEqual(['a:1', 'localhost:5000/b:2', 'c:latest']);
+  expect(await listArchiveNames(path)).toEqual(['a:1', 'localhost:5000/b:2', '@1', 'c:latest']);
 });
 
 test('what is no archive has no names to list', async () => {
