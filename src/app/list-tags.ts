@@ -39,7 +39,7 @@ export async function listRemoteTags(
       );
     }
     case 'docker-archive':
-      return { repository: undefined, tags: await listArchiveNames(reference.path) };
+      return { repository: undefined, tags: await listArchiveNames(reference.path, app) };
     default:
       throw new AtomicError('unsupported', `Images of ${reference.transport}: have no list of tags`, {
         hint: 'Tags are listed of docker://REPOSITORY, and names of docker-archive:FILE.',

@@ -8,6 +8,7 @@ import { withTag } from '../store/names.ts';
 import { createOstreeDestination } from '../store/ostree-transport/destination.ts';
 import { openOstreeSource } from '../store/ostree-transport/source.ts';
 import { openDestination, openSource, requireRoomForTags, type OpenedSource } from '../transport/open.ts';
+import { tempFolderOf } from '../transport/temp-folder.ts';
 import type { ImageDestination, ImageSource } from '../transport/transport.ts';
 import { adviseTransport } from '../transport/wrong-transport.ts';
 import type { App, TransferApp } from './context.ts';
@@ -56,13 +57,8 @@ export async function openForReading(
     return { source: await openRepositorySource(app, reference), imageName: reference.image };
   }
   return openSource(reference, openOptions(app, access)).catch(async (error: unknown) => {
-    throw await adviseTransport(reference, error);
+    throw await adviseTransport(reference, error, app);
   });
-}
-
-/** Where bytes wait that are converted, unless TMPDIR names another place: not in memory, as /tmp may be. */
-export function tempFolderOf({ environment }: Pick<TransferApp, 'environment'>): string {
-  return environment['TMPDIR'] || '/var/tmp';
 }
 
 async function openRepositorySource(app: TransferApp, reference: OstreeReference): Promise<ImageSource> {

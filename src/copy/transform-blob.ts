@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { FileHandle } from 'node:fs/promises';
-import { Transform, Writable, type Readable, type TransformCallback } from 'node:stream';
+import { Transform, type Readable, type TransformCallback } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { AtomicError, describeDiskFull } from '../errors.ts';
 import type { Descriptor } from '../image/descriptor.ts';
@@ -9,7 +8,7 @@ import type { Compression } from '../image/media-type.ts';
 import { createCompressor } from '../stream/compress.ts';
 import { createDecompressor, describeBrokenStream, UnpackedLimit } from '../stream/decompress.ts';
 import { VerifyStream } from '../stream/verify.ts';
-import { streamRange } from '../transport/local-file.ts';
+import { streamRange, writeTo } from '../transport/local-file.ts';
 import type { CopyRun } from './copy-run.ts';
 import { openNameless } from './nameless-file.ts';
 
@@ -78,21 +77,6 @@ export async function transformBlob(
     await file.close();
     throw describeDiskFull(describeBrokenStream(error, what), tempFolder);
   }
-}
-
-/** Bytes that wait to be written. */
-const WRITE_BUFFER_BYTES = 1024 * 1024;
-
-/** Writes to a file that stays open: closing it waits for a write that is on its way, but not for a stream's end. */
-function writeTo(file: FileHandle): Writable {
-  const append = async (chunk: Buffer, done: (error: Error | null) => void): Promise<void> => {
-    const failure = await file.writeFile(chunk).catch((error: Error) => error);
-    done(failure instanceof Error ? failure : null);
-  };
-  return new Writable({
-    highWaterMark: WRITE_BUFFER_BYTES,
-    write: (chunk: Buffer, _encoding, done) => void append(chunk, done),
-  });
 }
 
 /** Undefined where the stored bytes are the tar itself and are verified as such, or nobody knows what they should be. */

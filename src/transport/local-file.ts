@@ -1,7 +1,7 @@
 /** Reading files that somebody else wrote: regular ones only, links not followed, sizes capped. */
 import { constants } from 'node:fs';
 import { lstat, open, type FileHandle } from 'node:fs/promises';
-import { Readable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import { AtomicError, fileProblemOf, systemCodeOf } from '../errors.ts';
 import { limitExceeded, limitOf, type Cap } from '../limits.ts';
 
@@ -109,6 +109,21 @@ export function streamRange(handle: FileHandle, start: number, length: number, w
     }
   }
   return Readable.from(read(), { objectMode: false, highWaterMark: READ_CHUNK_BYTES });
+}
+
+/** Bytes that wait to be written. */
+const WRITE_BUFFER_BYTES = 1024 * 1024;
+
+/** Writes to a file that stays open: closing it waits for a write that is on its way, but not for a stream's end. */
+export function writeTo(file: FileHandle): Writable {
+  const append = async (chunk: Buffer, done: (error: Error | null) => void): Promise<void> => {
+    const failure = await file.writeFile(chunk).catch((error: Error) => error);
+    done(failure instanceof Error ? failure : null);
+  };
+  return new Writable({
+    highWaterMark: WRITE_BUFFER_BYTES,
+    write: (chunk: Buffer, _encoding, done) => void append(chunk, done),
+  });
 }
 
 export function tooLong(what: string, size: number, cap: Cap): AtomicError {

@@ -39,7 +39,7 @@ export async function openSource(reference: ImageReference, options: OpenOptions
     }
     case 'oci-archive': {
       const { openOciArchiveSource } = await import('./oci-archive/source.ts');
-      const source = await openOciArchiveSource(reference.path, reference.tag);
+      const source = await openOciArchiveSource(reference.path, reference.tag, options);
       return { source, imageName: nameByPath(reference.path, reference.tag) };
     }
     case 'dir': {
@@ -51,7 +51,7 @@ export async function openSource(reference: ImageReference, options: OpenOptions
     }
     case 'docker-archive': {
       const { openDockerArchiveSource } = await import('./docker-archive/source.ts');
-      const source = await openDockerArchiveSource(reference.path, reference.image);
+      const source = await openDockerArchiveSource(reference.path, reference.image, options);
       return { source, imageName: source.imageName ?? nameByPath(reference.path, undefined) };
     }
     case 'docker-daemon': {
@@ -87,11 +87,12 @@ export async function openDestination(
     }
     case 'oci-archive': {
       const { openOciArchiveDestination } = await import('./oci-archive/destination.ts');
-      return openOciArchiveDestination(reference.path, reference.tag);
+      return openOciArchiveDestination(reference.path, reference.tag, options);
     }
     case 'docker-archive': {
       const { openDockerArchiveDestination } = await import('./docker-archive/destination.ts');
-      return openDockerArchiveDestination(reference.path, reference.image, options.additionalTags);
+      const { path, image } = reference;
+      return openDockerArchiveDestination(path, image, options.additionalTags, options);
     }
     case 'docker-daemon': {
       const { openDockerDaemonDestination } = await import('./docker-daemon/destination.ts');

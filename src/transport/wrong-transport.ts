@@ -3,15 +3,22 @@ import { join } from 'node:path';
 import { AtomicError, isAtomicError, systemCodeOf } from '../errors.ts';
 import type { ImageReference } from '../image/reference.ts';
 import { openArchive } from './archive/open-archive.ts';
+import type { TempSpace } from './temp-folder.ts';
 
 /**
  * The error of an image that is not where a path leads, with what there is instead: nothing, or an image of another
  * transport. Everything else unchanged.
+ * @throws the signal's reason
  */
-export async function adviseTransport(reference: ImageReference, error: unknown): Promise<unknown> {
+export async function adviseTransport(
+  reference: ImageReference,
+  error: unknown,
+  space: TempSpace = {},
+): Promise<unknown> {
   if (!('path' in reference) || !isAtomicError(error, 'image-not-found', 'archive-invalid')) return error;
   const { path, transport } = reference;
-  const found = await recognise(path).catch(() => undefined);
+  const found = await recognise(path, space).catch(() => undefined);
+  space.signal?.throwIfAborted();
   if (found === undefined || found === transport) return error;
   const hint =
     found === 'nothing' || found === 'no image'
@@ -28,6 +35,7 @@ const HINTS = {
 /** What stands at a path; undefined for a file that is no archive. Fails where nobody may look. */
 async function recognise(
   path: string,
+  space: TempSpace,
 ): Promise<keyof typeof HINTS | ImageReference['transport'] | undefined> {
   const stats = await stat(path).catch((error: unknown) => {
     if (['ENOENT', 'ENOTDIR'].includes(systemCodeOf(error) ?? '')) return undefined;
@@ -39,7 +47,7 @@ async function recognise(
     return (await isFile(join(path, 'manifest.json'))) ? 'dir' : 'no image';
   }
   if (!stats.isFile()) return undefined;
-  const archive = await openArchive(path);
+  const archive = await openArchive(path, space);
   try {
     // Docker writes both since 25, and its own comes first for everybody.
     if (archive.find('manifest.json') !== undefined) return 'docker-archive';

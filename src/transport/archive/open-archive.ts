@@ -1,13 +1,19 @@
-import { createWriteStream } from 'node:fs';
-import { mkdtemp, rm, type FileHandle } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { open, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Transform, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { AtomicError, describeDiskFull, isAtomicError, messageOf } from '../../errors.ts';
 import { limitOf, type Cap } from '../../limits.ts';
-import { openRegularFile, READ_CHUNK_BYTES, readRange, streamRange, tooLong } from '../local-file.ts';
+import {
+  openRegularFile,
+  READ_CHUNK_BYTES,
+  readRange,
+  streamRange,
+  tooLong,
+  writeTo,
+} from '../local-file.ts';
+import { makeTempFolder, tempFolderOf, type TempSpace } from '../temp-folder.ts';
 import { MAGIC_BYTES, storedAs, type StoredAs } from './magic.ts';
 import { indexTar, type ArchiveMember } from './tar-index.ts';
 
@@ -38,20 +44,19 @@ export interface Archive {
 }
 
 /**
- * Opens a tar, plain or compressed with gzip. A compressed one is first inflated into a private temp folder (mode 0700,
- * at most `archive-unpacked-size`), which `close` removes; its members are then found by offset all the same.
+ * Opens a tar, plain or compressed with gzip. A compressed one is first inflated into a temp file without a name (at most
+ * `archive-unpacked-size`), which is gone with `close`, or with us; its members are then found by offset all the same.
  * @param shown what a person knows it by, when that is not its path
  * @throws AtomicError `image-not-found` when there is no such file, `archive-invalid`, `compression-unsupported`,
- *   `limit-exceeded`, `disk-full`
+ *   `limit-exceeded`, `disk-full`, `file-exists` when there can be no temp file; the signal's reason
  */
-export async function openArchive(path: string, shown = path): Promise<Archive> {
+export async function openArchive(path: string, space: TempSpace = {}, shown = path): Promise<Archive> {
   const handle = await openRegularFile(path, 'follow');
   if (handle === undefined) throw new AtomicError('image-not-found', `There is no file ${path}`);
   try {
     const compression = await detectCompression(handle);
-    if (compression === 'gzip') return await openInflated(shown, handle);
-    if (compression === 'none')
-      return createArchive(shown, handle, await indexTar(handle, shown), async () => {});
+    if (compression === 'gzip') return await openInflated(shown, handle, space);
+    if (compression === 'none') return createArchive(shown, handle, await indexTar(handle, shown));
     throw new AtomicError('compression-unsupported', `${shown} is compressed with something else than gzip`, {
       hint: 'Decompress it first.',
     });
@@ -61,36 +66,50 @@ export async function openArchive(path: string, shown = path): Promise<Archive> 
   }
 }
 
-async function openInflated(path: string, compressed: FileHandle): Promise<Archive> {
-  const folder = await mkdtemp(join(tmpdir(), 'atomic-ts-archive-'));
-  const cleanUp = (): Promise<void> => rm(folder, { recursive: true, force: true });
-  let handle: FileHandle | undefined;
+async function openInflated(path: string, compressed: FileHandle, space: TempSpace): Promise<Archive> {
+  const inflated = await openNameless(space);
   try {
-    const inflated = join(folder, 'archive.tar');
-    await inflate(compressed, path, inflated);
-    handle = await openRegularFile(inflated, 'refuse');
-    if (handle === undefined) throw new AtomicError('internal', `${inflated} vanished`);
-    const archive = createArchive(path, handle, await indexTar(handle, path), cleanUp);
+    await inflate(compressed, path, inflated, space);
+    const archive = createArchive(path, inflated, await indexTar(inflated, path));
     await compressed.close();
     return archive;
   } catch (error) {
-    await handle?.close();
-    await cleanUp();
+    await inflated.close();
     throw error;
   }
 }
 
-async function inflate(handle: FileHandle, path: string, target: string): Promise<void> {
+/** A file that only its handle leads to, so that nothing of it outlives us, however we end. */
+async function openNameless(space: TempSpace): Promise<FileHandle> {
+  const folder = await makeTempFolder(space, 'atomic-ts-archive-');
+  try {
+    return await open(join(folder, 'archive.tar'), 'wx+', 0o600);
+  } catch (error) {
+    throw describeDiskFull(error, folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function inflate(
+  handle: FileHandle,
+  path: string,
+  target: FileHandle,
+  space: TempSpace,
+): Promise<void> {
   const { size } = await handle.stat();
+  const { signal } = space;
   try {
     await pipeline(
       streamRange(handle, 0, size, path),
       createGunzip({ chunkSize: READ_CHUNK_BYTES }),
       limitUnpackedSize(`${path}, decompressed,`),
-      createWriteStream(target, { flags: 'wx', mode: 0o600 }),
+      writeTo(target),
+      signal === undefined ? {} : { signal },
     );
   } catch (error) {
-    const known = describeDiskFull(error, target);
+    signal?.throwIfAborted();
+    const known = describeDiskFull(error, tempFolderOf(space));
     if (isAtomicError(known)) throw known;
     throw new AtomicError('archive-invalid', `${path} cannot be decompressed: ${messageOf(error)}`, {
       cause: error,
@@ -115,7 +134,6 @@ function createArchive(
   path: string,
   handle: FileHandle,
   members: ReadonlyMap<string, ArchiveMember>,
-  cleanUp: () => Promise<void>,
 ): Archive {
   const describe = (file: ArchiveFile): string => `${path}, member ${file.name},`;
   return {
@@ -136,10 +154,7 @@ function createArchive(
       const start = Math.min(from, file.size);
       return streamRange(handle, file.offset + start, file.size - start, describe(file));
     },
-    async close() {
-      await handle.close();
-      await cleanUp();
-    },
+    close: () => handle.close(),
   };
 }
 

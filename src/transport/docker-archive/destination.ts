@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import { formatReference } from '../../image/reference.ts';
 import { createArchiveOutput, isThere, resolveTarget } from '../archive/archive-output.ts';
+import type { TempSpace } from '../temp-folder.ts';
 import type { ImageDestination } from '../transport.ts';
 import { completeTag, createImageWriter, DOCKER_TRAITS, formatArchiveManifest } from './image-writer.ts';
 import { openKeptImages } from './kept-images.ts';
@@ -18,12 +19,13 @@ export async function openDockerArchiveDestination(
   path: string,
   image?: string,
   additionalTags: readonly string[] = [],
+  space: TempSpace = {},
 ): Promise<ImageDestination> {
   const name = formatReference({ transport: 'docker-archive', path, image });
   const given = image === undefined ? additionalTags : [image, ...additionalTags];
   const names = [...new Set(given.map(completeTag))];
   const { target, removeIfEmpty } = await resolveTarget(path);
-  const kept = (await isThere(target)) ? await openKeptImages(target, names) : undefined;
+  const kept = (await isThere(target)) ? await openKeptImages(target, names, space) : undefined;
   const output = await createArchiveOutput(target).catch(async (error: unknown) => {
     await kept?.close();
     await removeIfEmpty();

@@ -3,6 +3,7 @@ import type { Digest } from '../../image/digest.ts';
 import { copyMember } from '../archive/copy-member.ts';
 import { openArchive, type Archive } from '../archive/open-archive.ts';
 import type { TarWriter } from '../archive/tar-writer.ts';
+import type { TempSpace } from '../temp-folder.ts';
 import { completeName, isNamed, type ArchivedImage } from './archive-manifest.ts';
 import { findBlobs, type ArchivedBlob, type ArchivedBlobs } from './archived-image.ts';
 import { configMember, layerMember, type ImageWriter } from './image-writer.ts';
@@ -30,8 +31,12 @@ interface KeptImage extends ArchivedBlobs {
  * @param names of the image that is added: they move to it, and an image that loses its last one goes
  * @throws AtomicError `archive-invalid`, `config-invalid`, `limit-exceeded`, `compression-unsupported`
  */
-export async function openKeptImages(path: string, names: readonly string[]): Promise<KeptImages> {
-  const archive = await openArchive(path);
+export async function openKeptImages(
+  path: string,
+  names: readonly string[],
+  space: TempSpace,
+): Promise<KeptImages> {
+  const archive = await openArchive(path, space);
   try {
     return await readKeptImages(archive, names);
   } catch (error) {

@@ -1,5 +1,6 @@
 import { AtomicError } from '../../errors.ts';
 import { openArchive, type Archive } from '../archive/open-archive.ts';
+import type { TempSpace } from '../temp-folder.ts';
 import { parseArchiveManifest, type ArchivedImage } from './archive-manifest.ts';
 
 /**
@@ -8,8 +9,8 @@ import { parseArchiveManifest, type ArchivedImage } from './archive-manifest.ts'
  * They are foreign text: whoever prints them escapes them.
  * @throws AtomicError `image-not-found` when there is no such file, `archive-invalid`, `limit-exceeded`
  */
-export async function listArchiveNames(path: string): Promise<string[]> {
-  const archive = await openArchive(path);
+export async function listArchiveNames(path: string, space: TempSpace = {}): Promise<string[]> {
+  const archive = await openArchive(path, space);
   try {
     const images = await readArchivedImages(archive);
     return images.flatMap(({ repoTags }, i) => (repoTags.length === 0 ? `@${i}` : repoTags));

@@ -4,6 +4,7 @@ import { DOCKER_MANIFEST } from '../../image/media-type.ts';
 import { formatReference } from '../../image/reference.ts';
 import { digestOf } from '../../stream/verify.ts';
 import { openArchive, type Archive, type ArchiveFile } from '../archive/open-archive.ts';
+import type { TempSpace } from '../temp-folder.ts';
 import type { ImageSource } from '../transport.ts';
 import { chooseImage } from './archive-manifest.ts';
 import { findBlobs, type ArchivedBlobs } from './archived-image.ts';
@@ -25,9 +26,10 @@ export interface DockerArchiveSource extends ImageSource {
 export async function openDockerArchiveSource(
   path: string,
   image?: string,
+  space: TempSpace = {},
   shown = path,
 ): Promise<DockerArchiveSource> {
-  const archive = await openArchive(path, shown);
+  const archive = await openArchive(path, space, shown);
   try {
     return await readArchive(archive, image);
   } catch (error) {

@@ -1,13 +1,14 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { AtomicError, describeDiskFull, isAtomicError, messageOf } from '../../errors.ts';
+import { describeDiskFull, isAtomicError, messageOf } from '../../errors.ts';
 import { hexOf } from '../../image/digest.ts';
 import { formatReference } from '../../image/reference.ts';
 import { limitUnpackedSize } from '../archive/open-archive.ts';
 import { openDockerArchiveSource } from '../docker-archive/source.ts';
+import { makeTempFolder } from '../temp-folder.ts';
 import type { ImageSource } from '../transport.ts';
 import { parseEngineImage } from './engine-image.ts';
 import { openEngine, type Engine, type EngineOptions } from './engine.ts';
@@ -31,18 +32,15 @@ export async function openDockerDaemonSource(
 ): Promise<DockerDaemonSource> {
   const { asked, id } = parseEngineImage(image);
   const name = formatReference({ transport: 'docker-daemon', image });
-  const folder = await makeTempFolder(options.environment['TMPDIR'] || '/var/tmp');
+  const folder = await makeTempFolder(options, 'atomic-ts-docker-');
   let engine: Engine | undefined;
   try {
     engine = await openEngine(options);
     const archive = join(folder, 'image.tar');
     options.report({ event: 'notice', text: `The Docker engine packs ${asked}` });
     await spool(engine, asked, archive);
-    const source = await openDockerArchiveSource(
-      archive,
-      undefined,
-      `What the Docker engine gave for ${asked}`,
-    );
+    const shown = `What the Docker engine gave for ${asked}`;
+    const source = await openDockerArchiveSource(archive, undefined, options, shown);
     return {
       source: { ...source, name },
       imageName: id === undefined ? image : (source.imageName ?? hexOf(id).slice(0, 12)),
@@ -51,18 +49,6 @@ export async function openDockerDaemonSource(
     await engine?.close();
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-/** @throws AtomicError `file-exists` when there can be none, `disk-full` */
-function makeTempFolder(parent: string): Promise<string> {
-  return mkdtemp(join(parent, 'atomic-ts-docker-')).catch((error: unknown) => {
-    const described = describeDiskFull(error, parent);
-    if (described !== error) throw described;
-    throw new AtomicError('file-exists', `Cannot make a temp folder in ${parent}: ${messageOf(error)}`, {
-      cause: error,
-      hint: 'Name a folder that can be written in TMPDIR.',
-    });
-  });
 }
 
 async function spool(engine: Engine, asked: string, file: string): Promise<void> {

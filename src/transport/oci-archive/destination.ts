@@ -14,6 +14,7 @@ import { openOciLayoutDestination } from '../oci-layout/destination.ts';
 import { parseLayoutIndex, tagOf } from '../oci-layout/layout-index.ts';
 import { blobName, readLayoutFile, readLayoutIndex } from '../oci-layout/layout-source.ts';
 import { findReachable } from '../oci-layout/reachable.ts';
+import type { TempSpace } from '../temp-folder.ts';
 import type { ImageDestination } from '../transport.ts';
 import { filesOf } from './source.ts';
 
@@ -24,9 +25,13 @@ import { filesOf } from './source.ts';
  * @throws AtomicError `archive-invalid` when FILE is no such archive, `disk-full`
  * @see image-spec image-layout.md; containers-transports(5)
  */
-export async function openOciArchiveDestination(path: string, tag?: string): Promise<ImageDestination> {
+export async function openOciArchiveDestination(
+  path: string,
+  tag?: string,
+  space: TempSpace = {},
+): Promise<ImageDestination> {
   const { target, removeIfEmpty } = await resolveTarget(path);
-  const kept = (await isThere(target)) ? await openArchive(target) : undefined;
+  const kept = (await isThere(target)) ? await openArchive(target, space) : undefined;
   let work = '';
   const cleanUp = async (): Promise<void> => {
     await kept?.close();

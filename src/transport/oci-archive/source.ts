@@ -1,6 +1,7 @@
 import { formatReference } from '../../image/reference.ts';
 import { openArchive, type Archive } from '../archive/open-archive.ts';
 import { createLayoutSource, type LayoutFiles } from '../oci-layout/layout-source.ts';
+import type { TempSpace } from '../temp-folder.ts';
 import type { ImageSource } from '../transport.ts';
 
 /**
@@ -8,8 +9,12 @@ import type { ImageSource } from '../transport.ts';
  * @throws AtomicError `image-not-found`, `archive-invalid`, `compression-unsupported`, `manifest-invalid`, `limit-exceeded`
  * @see image-spec image-layout.md; containers-transports(5)
  */
-export async function openOciArchiveSource(path: string, tag?: string): Promise<ImageSource> {
-  const archive = await openArchive(path);
+export async function openOciArchiveSource(
+  path: string,
+  tag?: string,
+  space: TempSpace = {},
+): Promise<ImageSource> {
+  const archive = await openArchive(path, space);
   const name = formatReference({ transport: 'oci-archive', path, tag });
   return createLayoutSource(filesOf(archive), tag, name);
 }

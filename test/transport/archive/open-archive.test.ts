@@ -1,9 +1,11 @@
-import { readdirSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { readdirSync, readlinkSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { AtomicError } from '../../../src/errors.ts';
 import { openArchive, type Archive, type ArchiveFile } from '../../../src/transport/archive/open-archive.ts';
+import type { TempSpace } from '../../../src/transport/temp-folder.ts';
 import { compress, writeTar } from '../../fixtures/image-builder.ts';
 import { useTempFolder } from '../../fixtures/temp-folder.ts';
 import { messageOfFailure } from '../images.ts';
@@ -19,12 +21,8 @@ const TAR = writeTar([
   { path: 'hard', type: 'hardlink', target: 'a' },
 ]);
 
-beforeEach(() => {
-  vi.stubEnv('TMPDIR', scratch());
-});
-afterEach(() => {
-  vi.unstubAllEnvs();
-});
+/** Of what is inflated. */
+const space = (): TempSpace => ({ environment: { TMPDIR: scratch() } });
 
 function fileOf(archive: Archive, name: string): ArchiveFile {
   const file = archive.find(name);
@@ -38,7 +36,7 @@ describe.each([
 ])('a %s archive', (_, bytes) => {
   test('gives its members whole, in part and as streams that do not disturb each other', async () => {
     writeFileSync(path(), bytes);
-    const archive = await openArchive(path());
+    const archive = await openArchive(path(), space());
     try {
       const [a, big] = [fileOf(archive, 'a'), fileOf(archive, 'big')];
       expect((await archive.read(a, 5)).toString()).toBe('small');
@@ -57,7 +55,7 @@ describe.each([
 
   test('refuses to give a link, and more than the limit', async () => {
     writeFileSync(path(), bytes);
-    const archive = await openArchive(path());
+    const archive = await openArchive(path(), space());
     try {
       for (const name of ['link', 'hard']) {
         expect(() => archive.find(name)).toThrow(`${path()} has ${name}, but not as a regular file`);
@@ -72,7 +70,7 @@ describe.each([
 
   test('leaves no temp files when it is closed', async () => {
     writeFileSync(path(), bytes);
-    const archive = await openArchive(path());
+    const archive = await openArchive(path(), space());
     await archive.close();
     expect(readdirSync(scratch())).toEqual([]);
   });
@@ -83,7 +81,7 @@ test('a member of a plain archive is read through many streams without a warning
   const listener = (warning: Error): void => void warnings.push(warning.message);
   process.on('warning', listener);
   writeFileSync(path(), TAR);
-  const archive = await openArchive(path());
+  const archive = await openArchive(path(), space());
   for (let i = 0; i < 20; i++) await buffer(archive.stream(fileOf(archive, 'a')));
   await archive.close();
   process.off('warning', listener);
@@ -92,7 +90,7 @@ test('a member of a plain archive is read through many streams without a warning
 
 test('a stream of an archive that shrinks meanwhile ends with an error', async () => {
   writeFileSync(path(), TAR);
-  const archive = await openArchive(path());
+  const archive = await openArchive(path(), space());
   const stream = archive.stream(fileOf(archive, 'big'));
   truncateSync(path(), 1_500_000);
   expect(await messageOfFailure(buffer(stream), 'archive-invalid')).toMatch(/member big, ends after/);
@@ -101,7 +99,7 @@ test('a stream of an archive that shrinks meanwhile ends with an error', async (
 
 test('a stream that is read after close fails', async () => {
   writeFileSync(path(), TAR);
-  const archive = await openArchive(path());
+  const archive = await openArchive(path(), space());
   const stream = archive.stream(fileOf(archive, 'big'));
   await archive.close();
   await expect(buffer(stream)).rejects.toThrow(/closed|EBADF/);
@@ -110,45 +108,76 @@ test('a stream that is read after close fails', async () => {
 test('a symlink to an archive is followed, because a person typed it', async () => {
   writeFileSync(join(folder(), 'real.tar'), TAR);
   symlinkSync('real.tar', path());
-  const archive = await openArchive(path());
+  const archive = await openArchive(path(), space());
   expect(archive.members.size).toBe(4);
   await archive.close();
 });
 
 describe('an archive is refused', () => {
   test('when it is not there', async () => {
-    expect(await messageOfFailure(openArchive(path()), 'image-not-found')).toBe(`There is no file ${path()}`);
+    expect(await messageOfFailure(openArchive(path(), space()), 'image-not-found')).toBe(
+      `There is no file ${path()}`,
+    );
   });
 
   test('when it is a folder', async () => {
-    expect(await messageOfFailure(openArchive(folder()), 'archive-invalid')).toBe(
+    expect(await messageOfFailure(openArchive(folder(), space()), 'archive-invalid')).toBe(
       `${folder()} is not a regular file`,
     );
   });
 
   test('when it is compressed with zstd', async () => {
     writeFileSync(path(), compress(TAR, 'zstd'));
-    expect(await messageOfFailure(openArchive(path()), 'compression-unsupported')).toContain(path());
+    expect(await messageOfFailure(openArchive(path(), space()), 'compression-unsupported')).toContain(path());
   });
 
   test('when its gzip is cut off, and nothing is left in the temp folder', async () => {
     const bytes = gzipSync(TAR);
     writeFileSync(path(), bytes.subarray(0, bytes.length - 100));
-    expect(await messageOfFailure(openArchive(path()), 'archive-invalid')).toMatch(/cannot be decompressed/);
+    expect(await messageOfFailure(openArchive(path(), space()), 'archive-invalid')).toMatch(
+      /cannot be decompressed/,
+    );
     expect(readdirSync(scratch())).toEqual([]);
   });
 
   test('when what was compressed is no tar, and nothing is left in the temp folder', async () => {
     writeFileSync(path(), gzipSync(Buffer.alloc(600, 'x')));
-    expect(await messageOfFailure(openArchive(path()), 'archive-invalid')).toMatch(/is not a tar archive$/);
+    expect(await messageOfFailure(openArchive(path(), space()), 'archive-invalid')).toMatch(
+      /is not a tar archive$/,
+    );
     expect(readdirSync(scratch())).toEqual([]);
   });
 });
 
-test('the temp folder is private', async () => {
+test('what is inflated is on the disk of TMPDIR, and has no name there', async () => {
   writeFileSync(path(), gzipSync(TAR));
-  const archive = await openArchive(path());
-  const [name = ''] = readdirSync(scratch());
-  expect(statSync(join(scratch(), name)).mode & 0o777).toBe(0o700);
+  const archive = await openArchive(path(), space());
+  expect(readdirSync(scratch())).toEqual([]);
+  const opened = readdirSync('/proc/self/fd').map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return '';
+    }
+  });
+  expect(opened.filter((file) => file.startsWith(scratch()))).toEqual([
+    expect.stringMatching(/\/archive\.tar \(deleted\)$/),
+  ]);
   await archive.close();
+});
+
+test('a signal ends the inflating with its reason, at once', async () => {
+  writeFileSync(path(), gzipSync(TAR));
+  const reason = new AtomicError('interrupted', 'Interrupted by SIGINT');
+  const opening = openArchive(path(), { ...space(), signal: AbortSignal.abort(reason) });
+  await expect(opening).rejects.toBe(reason);
+  expect(readdirSync(scratch())).toEqual([]);
+});
+
+test('a temp folder that is not there is told', async () => {
+  writeFileSync(path(), gzipSync(TAR));
+  const missing = join(scratch(), 'none');
+  expect(
+    await messageOfFailure(openArchive(path(), { environment: { TMPDIR: missing } }), 'file-exists'),
+  ).toBe(`Cannot make a temp folder in ${missing}: there is no such file or folder`);
 });
