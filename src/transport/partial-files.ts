@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { lstat, mkdtemp, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { lstat, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { describeDiskFull } from '../errors.ts';
+import type { Locks } from '../host/ports.ts';
 import type { Digest } from '../image/digest.ts';
 import { makeFolder } from '../make-folder.ts';
 import {
@@ -17,6 +18,7 @@ import {
   type Claiming,
 } from './blob-claims.ts';
 import { isPrivateFolder, makePrivateFolder } from './private-folder.ts';
+import { makeWorkFolder } from './work-folder.ts';
 
 /** Where beginnings of blobs are kept from one run to the next, inside the folder that they go to. */
 const KEPT = '.partial-blobs';
@@ -38,12 +40,17 @@ export interface PartialFiles {
 
 /**
  * Temp files for a folder, in private folders (mode 0700) inside it: a rename cannot cross filesystems.
+ * @param claiming of its blobs
+ * @param locks tell later runs that this one lives
  * @throws AtomicError `disk-full` from `write`; an error of the stream that is written passes unchanged
  */
-export async function createPartialFiles(folder: string, claiming?: Claiming): Promise<PartialFiles> {
-  const partial = await mkdtemp(join(folder, '.partial-')).catch((error: unknown) => {
-    throw describeDiskFull(error, folder);
-  });
+export async function createPartialFiles(
+  folder: string,
+  claiming?: Claiming,
+  locks: Locks | undefined = claiming?.locks,
+): Promise<PartialFiles> {
+  const work = await makeWorkFolder(folder, locks);
+  const partial = work.path;
   const owner = (await lstat(partial)).uid;
   const kept = join(folder, KEPT);
   const held = new Map<Digest, ClaimedBlob>();
@@ -73,7 +80,7 @@ export async function createPartialFiles(folder: string, claiming?: Claiming): P
         await removeUnclaimed(claiming, kept);
     },
     async remove() {
-      await rm(partial, { recursive: true, force: true });
+      await work.remove();
       // Not when anything is kept.
       await rmdir(kept).catch(() => undefined);
     },

@@ -1,5 +1,6 @@
 import { realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Locks } from '../../host/ports.ts';
 import { makeFolderToFill, type NewFolder } from '../../make-folder.ts';
 import { createPartialFiles } from '../partial-files.ts';
 import { streamTar } from './tar-stream.ts';
@@ -15,9 +16,12 @@ export interface ArchiveOutput {
   close(): Promise<void>;
 }
 
-/** @throws AtomicError `disk-full`; the system's error when the folder cannot be written in */
-export async function createArchiveOutput(target: string): Promise<ArchiveOutput> {
-  const files = await createPartialFiles(dirname(target));
+/**
+ * @param locks tell later runs that this one lives
+ * @throws AtomicError `disk-full`; the system's error when the folder cannot be written in
+ */
+export async function createArchiveOutput(target: string, locks?: Locks): Promise<ArchiveOutput> {
+  const files = await createPartialFiles(dirname(target), undefined, locks);
   const tar = streamTar((bytes) => files.write(target, bytes));
   return {
     add: tar.add,

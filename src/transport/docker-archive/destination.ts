@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import type { Locks } from '../../host/ports.ts';
 import { formatReference } from '../../image/reference.ts';
 import { createArchiveOutput, isThere, resolveTarget } from '../archive/archive-output.ts';
 import type { TempSpace } from '../temp-folder.ts';
@@ -19,14 +20,14 @@ export async function openDockerArchiveDestination(
   path: string,
   image?: string,
   additionalTags: readonly string[] = [],
-  space: TempSpace = {},
+  space: TempSpace & { readonly locks?: Locks } = {},
 ): Promise<ImageDestination> {
   const name = formatReference({ transport: 'docker-archive', path, image });
   const given = image === undefined ? additionalTags : [image, ...additionalTags];
   const names = [...new Set(given.map(completeTag))];
   const { target, removeIfEmpty } = await resolveTarget(path);
   const kept = (await isThere(target)) ? await openKeptImages(target, names, space) : undefined;
-  const output = await createArchiveOutput(target).catch(async (error: unknown) => {
+  const output = await createArchiveOutput(target, space.locks).catch(async (error: unknown) => {
     await kept?.close();
     await removeIfEmpty();
     throw error;

@@ -1,6 +1,7 @@
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AtomicError, describeDiskFull } from '../../errors.ts';
+import type { Locks } from '../../host/ports.ts';
 import { isDigest, type Digest } from '../../image/digest.ts';
 import { formatReference } from '../../image/reference.ts';
 import { limitOf } from '../../limits.ts';
@@ -16,6 +17,7 @@ import { blobName, readLayoutFile, readLayoutIndex } from '../oci-layout/layout-
 import { findReachable } from '../oci-layout/reachable.ts';
 import type { TempSpace } from '../temp-folder.ts';
 import type { ImageDestination } from '../transport.ts';
+import { makeWorkFolder, type WorkFolder } from '../work-folder.ts';
 import { filesOf } from './source.ts';
 
 /**
@@ -28,19 +30,19 @@ import { filesOf } from './source.ts';
 export async function openOciArchiveDestination(
   path: string,
   tag?: string,
-  space: TempSpace = {},
+  space: TempSpace & { readonly locks?: Locks } = {},
 ): Promise<ImageDestination> {
   const { target, removeIfEmpty } = await resolveTarget(path);
   const kept = (await isThere(target)) ? await openArchive(target, space) : undefined;
-  let work = '';
+  let work: WorkFolder | undefined;
   const cleanUp = async (): Promise<void> => {
     await kept?.close();
-    if (work !== '') await rm(work, { recursive: true, force: true });
+    await work?.remove();
     await removeIfEmpty();
   };
   try {
-    work = await mkdtemp(join(dirname(target), '.partial-'));
-    const folder = join(work, 'layout');
+    work = await makeWorkFolder(dirname(target), space.locks);
+    const folder = join(work.path, 'layout');
     if (kept !== undefined) await startFrom(kept, folder, tag);
     const layout = await openOciLayoutDestination(folder, tag);
     return {
@@ -53,7 +55,7 @@ export async function openOciArchiveDestination(
       putManifest: (manifest, digest, role) => layout.putManifest(manifest, digest, role),
       async commit() {
         await layout.commit();
-        await pack(folder, kept, target);
+        await pack(folder, kept, target, space.locks);
       },
       async close() {
         await layout.close();
@@ -81,8 +83,13 @@ async function startFrom(kept: Archive, folder: string, tag: string | undefined)
   }
 }
 
-async function pack(folder: string, kept: Archive | undefined, target: string): Promise<void> {
-  const output = await createArchiveOutput(target);
+async function pack(
+  folder: string,
+  kept: Archive | undefined,
+  target: string,
+  locks: Locks | undefined,
+): Promise<void> {
+  const output = await createArchiveOutput(target, locks);
   try {
     const members = new Map<string, () => Promise<void>>();
     for (const name of ['oci-layout', 'index.json', ...(await listBlobs(folder))]) {
