@@ -317,8 +317,12 @@ describe('several containers', () => {
   });
 
   it('are deleted after a question only, or with -y', async () => {
-    const unasked = await stage.atomic(['containers', 'delete', 'bad']);
-    expect(unasked).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('no terminal') });
+    const args = ['containers', 'delete', 'bad'];
+    for (const input of ['', 'n\n', 'bad\n']) {
+      const asked = await stage.atomic(args, { input });
+      expect(asked).toMatchObject({ code: 1, stdout: expect.stringContaining('Confirm (y/N) ') });
+    }
+    expect(await stage.atomic(['--json', ...args], { input: 'y\n' })).toMatchObject({ code: 2, stdout: '' });
     expect(await type('atomic-ts containers delete bad', 'n\n')).toContain('Nothing was deleted.');
     expect(await stage.run('ls', CHECKOUTS)).toContain('bad');
     expect(await type('atomic-ts containers delete bad', 'y\n')).toContain('systemctl disable --now bad');

@@ -2,7 +2,7 @@ import { deleteContainers, findDoomedContainers, type DoomedContainer } from '..
 import { parseContainerName } from '../../container/name.ts';
 import { AtomicError } from '../../errors.ts';
 import { EXIT } from '../exit-codes.ts';
-import { confirm, requirePerson } from '../output/confirm.ts';
+import { confirm, requireConfirmed } from '../output/confirm.ts';
 import { formatTable } from '../output/table.ts';
 import { openApp, requireOstree, type CommandContext } from './context.ts';
 
@@ -24,7 +24,7 @@ export async function runContainersDelete(
   if (all !== (names.length === 0)) {
     throw new AtomicError('usage', 'You must select --all or provide a list of containers to delete.');
   }
-  if (!assumeYes) requirePerson(context.command, output.options.json);
+  requireConfirmed(context.command, assumeYes, output.options.json);
   const app = await openApp(context);
   const doomed = await findDoomedContainers(app, all ? 'all' : names.map(parseContainerName));
   if (doomed.length > 0 && !output.options.json) {
@@ -35,7 +35,7 @@ export async function runContainersDelete(
   }
   if (!assumeYes && doomed.length > 0) {
     output.line('');
-    if (!(await confirm('Confirm (y/N) '))) {
+    if (!(await confirm('Confirm (y/N) ', app.signal))) {
       output.line('Nothing was deleted.');
       return EXIT.failed;
     }

@@ -1,7 +1,7 @@
 import { deleteImages, type DoomedImage } from '../../app/delete-images.ts';
 import { AtomicError } from '../../errors.ts';
 import { EXIT } from '../exit-codes.ts';
-import { confirm } from '../output/confirm.ts';
+import { confirm, requireConfirmed } from '../output/confirm.ts';
 import { formatTable } from '../output/table.ts';
 import { openApp, requireOstree, type CommandContext } from './context.ts';
 
@@ -23,19 +23,14 @@ export async function runImagesDelete(
   if (all !== (images.length === 0)) {
     throw new AtomicError('usage', 'images delete takes the images to delete, or --all');
   }
-  if (output.options.json && !assumeYes && !dryRun) {
-    throw new AtomicError('usage', 'images delete asks no question with --json: confirm it with -y');
-  }
-  const deleted = await deleteImages(
-    await openApp(context),
-    { images, all, force, dryRun },
-    async (doomed) => {
-      if (assumeYes) return true;
-      for (const line of ['Do you wish to delete the following images?', ...table(doomed), ''])
-        output.line(line);
-      return confirm('Confirm (y/N) ');
-    },
-  );
+  requireConfirmed(context.command, assumeYes || dryRun, output.options.json);
+  const app = await openApp(context);
+  const deleted = await deleteImages(app, { images, all, force, dryRun }, async (doomed) => {
+    if (assumeYes) return true;
+    for (const line of ['Do you wish to delete the following images?', ...table(doomed), ''])
+      output.line(line);
+    return confirm('Confirm (y/N) ', app.signal);
+  });
   if (deleted === undefined) {
     output.line('Nothing was deleted.');
     return EXIT.failed;

@@ -3,14 +3,16 @@ import { AtomicError } from '../../errors.ts';
 
 /**
  * Asks for a yes on stdin, which need not be a terminal: scripts pipe their answer.
- * @throws AtomicError `value-invalid` when there is none
+ * @param signal ends the wait for it
+ * @throws AtomicError `value-invalid` when there is none; the signal's reason
  */
-export async function confirm(question: string): Promise<boolean> {
-  const lines = createInterface({ input: process.stdin });
+export async function confirm(question: string, signal: AbortSignal): Promise<boolean> {
+  const lines = createInterface({ input: process.stdin, signal });
   process.stdout.write(question);
   try {
     for await (const line of lines) return /^y(?:es)?$/i.test(line.trim());
     process.stdout.write('\n');
+    signal.throwIfAborted();
     throw new AtomicError('value-invalid', 'Nobody has answered: standard input has ended', {
       hint: 'Answer with -y where nobody can be asked. Nothing was changed.',
     });
@@ -20,14 +22,13 @@ export async function confirm(question: string): Promise<boolean> {
 }
 
 /**
- * Refuses a question that nobody would answer.
+ * Refuses a question where the answer to it would be no JSON.
  * @param command what asks: `atomic-ts containers delete`
  * @throws AtomicError `usage`
  */
-export function requirePerson(command: string, json: boolean): void {
-  if (process.stdin.isTTY && !json) return;
-  const why = json ? 'with --json it asks no question' : 'standard input is no terminal';
-  throw new AtomicError('usage', `${command} wants a confirmation, and ${why}`, {
+export function requireConfirmed(command: string, assumeYes: boolean, json: boolean): void {
+  if (assumeYes || !json) return;
+  throw new AtomicError('usage', `${command} asks no question with --json`, {
     hint: 'Confirm it with -y: atomic-ts -y …',
   });
 }
