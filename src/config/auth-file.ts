@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { AtomicError, systemCodeOf } from '../errors.ts';
 import { chooseCredentials, helperOf, parseAuthDocument, type AuthDocument } from './auth-document.ts';
-import { getFromHelper, type HelperContext } from './credential-helper.ts';
+import { getFromHelper, nameHelper, type HelperContext } from './credential-helper.ts';
 import type { Credentials } from './credentials.ts';
 import { readConfigFile } from './read-file.ts';
 import { AUTH_FILE_HELPER, readRegistriesConf, type RegistriesConf } from './registries-conf/index.ts';
@@ -35,19 +35,34 @@ export interface AuthFileQuery {
  * @see containers-auth.json(5), containers-registries.conf(5)
  */
 export async function findCredentials(query: AuthFileQuery): Promise<Credentials | undefined> {
-  if (query.anonymous === true) return undefined;
-  const { registries = () => readRegistriesConf(query.environment) } = query;
-  const { credentialHelpers } = await registries();
-  for (const helper of credentialHelpers) {
-    const credentials =
-      helper === AUTH_FILE_HELPER ? await findInFiles(query) : await askHelper(helper, query);
-    if (credentials !== undefined) return credentials;
-  }
-  return undefined;
+  return (await searchCredentials(query)).found;
 }
 
-async function findInFiles(query: AuthFileQuery): Promise<Credentials | undefined> {
+/** What a search for credentials came to. Places are files, and the programs of helpers. */
+export interface CredentialSearch {
+  readonly found: Credentials | undefined;
+  /** In their order; where something was found, it was in the last one. */
+  readonly lookedIn: readonly string[];
+}
+
+/** The same with the places, for an error. @throws as findCredentials */
+export async function searchCredentials(query: AuthFileQuery): Promise<CredentialSearch> {
+  if (query.anonymous === true) return { found: undefined, lookedIn: [] };
+  const { registries = () => readRegistriesConf(query.environment) } = query;
+  const { credentialHelpers } = await registries();
+  const lookedIn: string[] = [];
+  for (const helper of credentialHelpers) {
+    if (helper !== AUTH_FILE_HELPER) lookedIn.push(nameHelper(helper));
+    const found =
+      helper === AUTH_FILE_HELPER ? await findInFiles(query, lookedIn) : await askHelper(helper, query);
+    if (found !== undefined) return { found, lookedIn };
+  }
+  return { found: undefined, lookedIn };
+}
+
+async function findInFiles(query: AuthFileQuery, lookedIn: string[]): Promise<Credentials | undefined> {
   for (const path of authFiles(query)) {
+    lookedIn.push(path);
     const what = nameAuthFile(path);
     const bytes = await readConfigFile(path, what).catch((error: unknown) => {
       // What root has closed has nothing that this user has ever written.

@@ -37,6 +37,11 @@ export async function getFromHelper(
   return undefined;
 }
 
+/** Its program. */
+export function nameHelper(name: string): string {
+  return `docker-credential-${name}`;
+}
+
 /** Has a helper keep credentials. @throws as getFromHelper */
 export async function storeInHelper(
   name: string,
@@ -84,7 +89,7 @@ async function runHelper(
       hint: 'It is what follows docker-credential- in the name of the program.',
     });
   }
-  const program = `docker-credential-${name}`;
+  const program = nameHelper(name);
   try {
     return await exec.run(program, [action], {
       input,

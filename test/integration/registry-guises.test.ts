@@ -84,8 +84,8 @@ const byPassword: Omit<Guise, 'start'> = {
   sideAccess: (side) => [`--${side}-creds`, CREDENTIALS],
   skopeo: () => ['--tls-verify=false', '--creds', CREDENTIALS],
   refused: [
-    ['a wrong password', () => ['--creds', WRONG], /asks for credentials, or does not accept ours/],
-    ['no password', () => [], /asks for credentials, or does not accept ours/],
+    ['a wrong password', () => ['--creds', WRONG], /does not accept the credentials of the command line/],
+    ['no password', () => [], /asks for credentials, and none were found for it/],
   ],
 };
 

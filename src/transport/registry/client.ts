@@ -1,12 +1,12 @@
-import { findCredentials } from '../../config/auth-file.ts';
+import { searchCredentials, type Credentials } from '../../config/auth-file.ts';
 import { isAtomicError } from '../../errors.ts';
 import { REQUEST_TRIES, TOKEN_BYTES, type Cap } from '../../limits.ts';
 import { readAll } from '../../stream/read-all.ts';
 import { Authorizer, withAuthorization, type AuthorizerOptions } from './auth.ts';
 import { createConnections, type Connections } from './connections.ts';
 import { findEndpoint } from './endpoint.ts';
-import { explain, type Task } from './explain.ts';
-import { ConnectionFailure } from './failure.ts';
+import { explain, type ShownCredentials, type Task } from './explain.ts';
+import { ConnectionFailure, StatusFailure } from './failure.ts';
 import {
   createHttpSend,
   expectStatus,
@@ -109,6 +109,8 @@ function connectTo({ image, name, scopes }: Target, options: RegistryOptions): R
   const retries: RetryContext = { timing, report, signal, tries };
   let configured: Promise<{ own: RegistryOptions; connections: Connections }> | undefined;
   let authorized: Promise<{ registry: URL; send: Send }> | undefined;
+  let origin: string | undefined;
+  let shown: ShownCredentials | undefined;
 
   async function configure(): Promise<{ own: RegistryOptions; connections: Connections }> {
     const { options: own } = await ownPlace(image, options);
@@ -121,17 +123,30 @@ function connectTo({ image, name, scopes }: Target, options: RegistryOptions): R
     const transmit = createHttpSend(connections, timing, options.userAgent);
     const follow = withRedirects(transmit);
     const registry = await findEndpoint(domain, own, transmit);
+    origin = registry.origin;
     const authorizer = new Authorizer({
       registry,
       scopes,
-      findCredentials: async () => options.credentials ?? findCredentials({ ...options, domain, repository }),
-      fetchToken: createTokenFetch(follow, domain, name, retries),
+      findCredentials,
+      fetchToken: createTokenFetch(follow, domain, name, retries, () => shown),
     });
     return { registry, send: withAuthorization(follow, authorizer, registry) };
   }
 
+  async function findCredentials(): Promise<Credentials | undefined> {
+    if (options.credentials !== undefined) {
+      shown = { from: 'the command line' };
+      return options.credentials;
+    }
+    const { found, lookedIn } = await searchCredentials({ ...options, domain, repository });
+    shown = found === undefined ? { lookedIn } : { from: lookedIn.at(-1) ?? '' };
+    return found;
+  }
+
   function explainFor(error: unknown, { doing, kind }: Pick<Call, 'doing' | 'kind'>): unknown {
-    return explain(error, { text: doing, kind, domain, signal });
+    // Whoever we were sent on to is shown nothing.
+    const isElsewhere = error instanceof StatusFailure && error.url.origin !== origin;
+    return explain(error, { text: doing, kind, domain, signal, shown: isElsewhere ? undefined : shown });
   }
 
   function connectOnce(): Promise<{ registry: URL; send: Send }> {
@@ -193,6 +208,7 @@ function createTokenFetch(
   domain: string,
   name: string,
   retries: RetryContext,
+  shown: () => ShownCredentials | undefined,
 ): AuthorizerOptions['fetchToken'] {
   const { signal } = retries;
   return async (call) => {
@@ -203,7 +219,7 @@ function createTokenFetch(
       }, retries);
     } catch (error) {
       const text = `get a token for ${name} from ${showUrl(call.url)}`;
-      throw explain(error, { text, kind: 'token', domain, signal });
+      throw explain(error, { text, kind: 'token', domain, signal, shown: shown() });
     }
   };
 }

@@ -13,7 +13,12 @@ export interface Task {
   /** The registry, as in an image's name. */
   readonly domain: string;
   readonly signal: AbortSignal | undefined;
+  /** Undefined while nobody has asked for any. */
+  readonly shown?: ShownCredentials | undefined;
 }
+
+/** What a registry was shown of who we are, by the place that it is from; or where there was nothing for it. */
+export type ShownCredentials = { readonly from: string } | { readonly lookedIn: readonly string[] };
 
 /**
  * Anything thrown on the way, as the error that the caller sees. Errors that are ours already pass unchanged.
@@ -74,13 +79,9 @@ function explainStatus(error: StatusFailure, task: Task): AtomicError {
   }
   switch (error.status) {
     case 401:
-      return fail(
-        'unauthorized',
-        `${host} asks for credentials, or does not accept ours`,
-        loginHint(task.domain),
-      );
+      return fail('unauthorized', explainUnauthorized(error, task), loginHint(task));
     case 403:
-      return fail('denied', `${host} does not allow it`, loginHint(task.domain));
+      return fail('denied', `${host} does not allow it${withCredentials(task)}`, loginHint(task));
     case 404:
       return explainMissing(task, told.code, host, fail);
     case 405:
@@ -135,9 +136,29 @@ function explainMissing(
   return fail('registry-error', `${host} does not have it`);
 }
 
-function loginHint(domain: string): string {
+function explainUnauthorized({ url: { host }, headers }: StatusFailure, task: Task): string {
+  const { shown, kind } = task;
+  if (shown === undefined) return `${host} asks for credentials, and was shown none`;
+  if ('lookedIn' in shown) {
+    const found = shown.lookedIn.length === 0 ? 'none are to be shown' : 'none were found for it';
+    return `${host} asks for credentials, and ${found}`;
+  }
+  // Whoever has got a token is known: it does not allow this.
+  const isKnown = kind !== 'token' && /^\s*bearer/i.test(headers['www-authenticate'] ?? '');
+  return isKnown
+    ? `${host} does not allow it${withCredentials(task)}`
+    : `${host} does not accept the credentials of ${shown.from}`;
+}
+
+function withCredentials({ shown }: Task): string {
+  return shown !== undefined && 'from' in shown ? ` with the credentials of ${shown.from}` : '';
+}
+
+function loginHint({ domain, shown }: Task): string {
   const option = '--creds USER:PASSWORD (--dest-creds for what is copied to)';
-  return `Check that the image exists, and log in with \`atomic-ts login ${domain}\` or give ${option}.`;
+  const login = `Check that the image exists, and log in with \`atomic-ts login ${domain}\` or give ${option}.`;
+  const isMissing = shown !== undefined && 'lookedIn' in shown && shown.lookedIn.length > 0;
+  return isMissing ? `${login} Credentials were looked for in ${shown.lookedIn.join(', ')}.` : login;
 }
 
 /** The first error of a registry's answer, distribution-spec "Error Codes"; of any other text its start. */

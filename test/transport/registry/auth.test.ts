@@ -46,6 +46,42 @@ describe('basic authentication', () => {
   });
 });
 
+describe('a registry that refuses', () => {
+  const said = async (name: string, told: Parameters<typeof openSource>[1]): Promise<[string, string]> => {
+    const { message, hint = '' } = await failureOf(openSource(name, told).getManifest());
+    return [message.replace(/^Cannot .*?: /, ''), hint];
+  };
+
+  it('is told from where credentials were shown to it, and where there were none', async () => {
+    const registry = await startRegistry({ auth: { kind: 'basic', ...USER } });
+    const { host } = registry;
+    const authFile = join(await makeFolder(), 'auth.json');
+    await writeFile(authFile, '{}');
+    const [none, advice] = await said(`${host}/app:1`, { authFile });
+    expect(none).toMatch(`${host} asks for credentials, and none were found for it`);
+    expect(advice).toContain(`Credentials were looked for in ${authFile}.`);
+    const auth = Buffer.from('user:wrong-one').toString('base64');
+    await writeFile(authFile, JSON.stringify({ auths: { [host]: { auth } } }));
+    const [wrong] = await said(`${host}/app:1`, { authFile });
+    expect(wrong).toMatch(`${host} does not accept the credentials of ${authFile}`);
+    const [anonymous, other] = await said(`${host}/app:1`, { authFile, anonymous: true });
+    expect(anonymous).toMatch(`${host} asks for credentials, and none are to be shown`);
+    expect(other).not.toContain('looked for');
+    for (const text of [none, wrong, anonymous]) expect(text).not.toMatch(/wrong-one|\buser\b/);
+  });
+
+  it('is said to allow nothing when its token server knows who asks', async () => {
+    const registry = await startRegistry({ auth: { kind: 'token', ...USER } });
+    const { host } = registry;
+    const refusal = `Bearer realm="http://${host}/token",service="fake",error="insufficient_scope"`;
+    const headers = { 'www-authenticate': refusal };
+    registry.addFault(/manifests/, { kind: 'status', status: 401, headers });
+    registry.addFault(/manifests/, { kind: 'status', status: 401, headers });
+    const [known] = await said(`${host}/app:1`, { credentials: USER });
+    expect(known).toMatch(`${host} does not allow it with the credentials of the command line`);
+  });
+});
+
 describe('a token server', () => {
   it('gives anybody a token for a public image, which is fetched once', async () => {
     const registry = await startRegistry({ auth: { kind: 'token' } });
@@ -73,7 +109,7 @@ describe('a token server', () => {
     expect([error.code, error.message]).toEqual([
       'unauthorized',
       `Cannot get a token for ${registry.host}/app:1 from http://${registry.host}/token?…: ` +
-        `${registry.host} asks for credentials, or does not accept ours ("wrong password")`,
+        `${registry.host} does not accept the credentials of the command line ("wrong password")`,
     ]);
     expect(registry.count(/token/)).toBe(1);
   });
