@@ -99,6 +99,8 @@ export const LIST_PAGE_BYTES = 4 * MiB;
 export const LIST_PAGES = 1000;
 /** An answer of the Docker engine that is not an image: its version, an image's details, how loading one went. */
 export const ENGINE_ANSWER_BYTES = 1 * MiB;
+/** Answers that only say that the real one will come (1xx), before it does. */
+export const INTERIM_ANSWERS = 16;
 /** Redirects followed for one request. */
 export const REDIRECTS = 5;
 /** A path inside a layer, as Linux has it (PATH_MAX). */

@@ -16,6 +16,8 @@ export type Fault =
   | { readonly kind: 'reset' }
   /** Takes the request and never answers. */
   | { readonly kind: 'silent' }
+  /** Says for ever that the answer will come. */
+  | { readonly kind: 'promise' }
   /** Promises the whole body and cuts the connection after so many bytes of it. */
   | { readonly kind: 'cut'; readonly after: number }
   /** Sends the whole body without a length, and ends it cleanly after so many bytes. */
@@ -82,6 +84,11 @@ export function answerWithFault(fault: Fault | undefined, response: ServerRespon
       return true;
     case 'silent':
       return true;
+    case 'promise': {
+      const timer = setInterval(() => response.writeProcessing(), 5);
+      response.once('close', () => clearInterval(timer));
+      return true;
+    }
     case undefined:
     case 'cut':
     case 'short':
@@ -159,6 +166,7 @@ export function sendAnswer(answer: PlannedAnswer, fault: Fault | undefined, resp
     case 'redirect':
     case 'reset':
     case 'silent':
+    case 'promise':
     case 'ignore-range':
     case 'wrong-range':
     case 'wrong-total':

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import { ERROR_BODY_BYTES } from '../../limits.ts';
+import { ERROR_BODY_BYTES, INTERIM_ANSWERS } from '../../limits.ts';
 import { readErrorText } from '../../stream/read-all.ts';
 import type { Connections } from './connections.ts';
 import { ConnectionFailure, StatusFailure } from './failure.ts';
@@ -42,6 +42,7 @@ const BODY_BUFFER_BYTES = 1024 * 1024;
 export function createHttpSend(connections: Connections, timing: Timing, userAgent: string): Send {
   return async ({ method, url, headers, body, signal }) => {
     const dispatcher = await connections.to(url);
+    let interim = 0;
     try {
       const answer = await dispatcher.request({
         origin: url.origin,
@@ -53,6 +54,11 @@ export function createHttpSend(connections: Connections, timing: Timing, userAge
         headersTimeout: isStream(body) ? timing.storeMs : timing.answerMs,
         bodyTimeout: timing.idleMs,
         highWaterMark: BODY_BUFFER_BYTES,
+        // Each winds up headersTimeout anew.
+        onInfo: () => {
+          if (++interim > INTERIM_ANSWERS)
+            throw new Error('it says again and again that its answer will come');
+        },
       });
       return { status: answer.statusCode, headers: answer.headers, body: answer.body, url };
     } catch (error) {

@@ -185,6 +185,13 @@ describe('answers that are too much', () => {
     );
   });
 
+  it('by promises of an answer are not waited for', async () => {
+    const registry = await startRegistry();
+    registry.addFault(/manifests/, { kind: 'promise' });
+    const error = await failureOf(openSource(`${registry.host}/app:1`).getManifest());
+    expect([error.code, error.message]).toEqual(['registry-unreachable', expect.stringContaining('again')]);
+  });
+
   it('by the body of an upload are not read', async () => {
     const registry = await startRegistry();
     const descriptor = registry.addBlob(BLOB);
