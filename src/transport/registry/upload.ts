@@ -110,7 +110,8 @@ export class BlobUpload {
           if (this.#isHopeless()) throw error;
           if (!this.#sendsLess(error)) {
             failures = this.#stored - failedAt < UPLOAD_PART_MIN_BYTES ? failures + 1 : 1;
-            failedAt = this.#stored;
+            // A registry that loses what it had does not get on by having it again.
+            failedAt = Math.max(failedAt, this.#stored);
             await this.#waitAfter(error, failures);
           }
           await this.#findPlace(error);

@@ -83,6 +83,17 @@ describe('an upload that breaks', () => {
     expect([methods(registry).at(-1), registry.uploads.size]).toEqual(['DELETE', 0]);
   });
 
+  it('is given up when the registry loses again and again what it had', async () => {
+    const { registry, put } = await start(BLOB.subarray(0, UPLOAD_PART_BYTES + 1));
+    registry.addFault(/^(?:PUT|PATCH)/, { kind: 'reset' }, 100);
+    const answer = (range: string): void => {
+      registry.addFault(/^GET/, { kind: 'status', status: 204, headers: { range } }, 1);
+    };
+    for (let i = 0; i < 50; i++) ['0-999999', '0-0'].forEach(answer);
+    expect((await failureOf(put())).code).toBe('upload-broken');
+    expect(registry.count(/^(?:PUT|PATCH)/)).toBe(5);
+  });
+
   it('goes on after 503', async () => {
     const { registry, descriptor, put } = await start(SMALL);
     registry.addFault(/^PUT/, { kind: 'status', status: 503 }, 2);
