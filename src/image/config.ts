@@ -1,7 +1,14 @@
 import { AtomicError } from '../errors.ts';
 import { parseDigest, type Digest } from './digest.ts';
 import { parseHealthcheck, type HealthCheck } from './health-check.ts';
-import { isRecord, optionalStringList, optionalStringMap, parseJson, type JsonRecord } from './json.ts';
+import {
+  isRecord,
+  optionalStringList,
+  optionalStringMap,
+  parseJson,
+  refuseRepeatedKeys,
+  type JsonRecord,
+} from './json.ts';
 
 /** What an image says of how it runs, and the DiffIDs of its layers: image-spec config.md. */
 export interface ImageConfig {
@@ -32,6 +39,7 @@ export interface ImageConfig {
 export function parseImageConfig(bytes: Uint8Array, what: string): ImageConfig {
   const document = parseJson(bytes, what, 'config-invalid');
   if (!isRecord(document)) throw new AtomicError('config-invalid', `${what} is not a JSON object`);
+  refuseRepeatedKeys(bytes, document, what, 'config-invalid');
   const rootfs = document['rootfs'];
   if (!isRecord(rootfs) || rootfs['type'] !== 'layers') {
     throw new AtomicError('config-invalid', `${what} has no rootfs of type "layers"`);

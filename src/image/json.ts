@@ -17,7 +17,10 @@ export function parseJson(
   code: ErrorCode = 'manifest-invalid',
 ): unknown {
   try {
-    const text = typeof bytes === 'string' ? bytes : new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    const text =
+      typeof bytes === 'string'
+        ? bytes
+        : new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
     return JSON.parse(text);
   } catch (error) {
     throw new AtomicError(code, `${what} is not valid JSON: ${messageOf(error)}`, { cause: error });
@@ -39,6 +42,54 @@ export function refuseOtherSpellings(record: JsonRecord, keys: readonly string[]
       `${where} has a field ${JSON.stringify(key)} beside "${known}"`,
     );
   }
+}
+
+/**
+ * Refuses a document in which an object has a key twice: Go's encoding/json puts the values together, others take the
+ * first or, as we do, the last, so that other tools would see another image under the same digest.
+ * @param document what `bytes` were parsed to
+ * @throws AtomicError with the given code
+ */
+export function refuseRepeatedKeys(
+  bytes: Uint8Array | string,
+  document: unknown,
+  what: string,
+  code: ErrorCode = 'manifest-invalid',
+): void {
+  const text = typeof bytes === 'string' ? bytes : Buffer.from(bytes).toString('utf8');
+  if (countWrittenKeys(text) !== countKeys(document)) throw new AtomicError(code, `${what} has a key twice`);
+}
+
+/** Strings before a colon, in text that is valid JSON. */
+function countWrittenKeys(text: string): number {
+  let count = 0;
+  for (let at = text.indexOf('"'); at !== -1; at = text.indexOf('"', at)) {
+    at = text.indexOf('"', at + 1);
+    while (isEscaped(text, at)) at = text.indexOf('"', at + 1);
+    at += 1;
+    while (' \t\n\r'.includes(text[at] ?? ':')) at += 1;
+    if (text[at] === ':') count += 1;
+  }
+  return count;
+}
+
+function isEscaped(text: string, at: number): boolean {
+  let backslashes = 0;
+  while (text[at - 1 - backslashes] === '\\') backslashes += 1;
+  return backslashes % 2 === 1;
+}
+
+/** Not by calling itself: a document may nest deeper than the stack. */
+function countKeys(document: unknown): number {
+  let count = 0;
+  const waiting = [document];
+  for (let value = waiting.pop(); value !== undefined; value = waiting.pop()) {
+    if (typeof value !== 'object' || value === null) continue;
+    const inner: readonly unknown[] = Object.values(value);
+    if (!Array.isArray(value)) count += inner.length;
+    for (const one of inner) waiting.push(one);
+  }
+  return count;
 }
 
 /** As Go folds: the long s and the Kelvin sign are letters of ours as well. */

@@ -2,7 +2,14 @@ import { AtomicError } from '../errors.ts';
 import { limitExceeded, limitOf } from '../limits.ts';
 import { parseDescriptor, type Descriptor } from './descriptor.ts';
 import type { Digest } from './digest.ts';
-import { isRecord, optionalStringMap, parseJson, refuseOtherSpellings, type JsonRecord } from './json.ts';
+import {
+  isRecord,
+  optionalStringMap,
+  parseJson,
+  refuseOtherSpellings,
+  refuseRepeatedKeys,
+  type JsonRecord,
+} from './json.ts';
 import * as types from './media-type.ts';
 
 /** A manifest as its source gave it; its digest is that of exactly these bytes. */
@@ -45,6 +52,7 @@ export function parseManifest(raw: RawManifest, what: string): ImageManifest | I
   const document = parseJson(raw.bytes, what);
   if (!isRecord(document)) throw new AtomicError('manifest-invalid', `${what} is not a JSON object`);
   refuseOtherSpellings(document, FIELDS, what);
+  refuseRepeatedKeys(raw.bytes, document, what);
   if (document['schemaVersion'] === 1) {
     throw new AtomicError('unsupported', `${what} has the old schema 1 format`, {
       hint: 'Push the image again with a current tool; schema 1 was given up in 2017.',

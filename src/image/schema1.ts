@@ -6,7 +6,14 @@
 import { AtomicError } from '../errors.ts';
 import { limitExceeded, limitOf } from '../limits.ts';
 import { parseDigest, type Digest } from './digest.ts';
-import { isRecord, parseJson, refuseOtherSpellings, writeJson, type JsonRecord } from './json.ts';
+import {
+  isRecord,
+  parseJson,
+  refuseOtherSpellings,
+  refuseRepeatedKeys,
+  writeJson,
+  type JsonRecord,
+} from './json.ts';
 
 /** One step of a build. */
 export interface Schema1Layer {
@@ -86,7 +93,8 @@ const FIELDS = ['schemaVersion', 'architecture', 'fsLayers', 'history', 'signatu
  * @throws AtomicError `manifest-invalid`, `limit-exceeded`
  */
 export function parseSchema1(bytes: Uint8Array, what: string): Schema1Manifest {
-  const document = parseJson(digestedBytes(bytes, what), what);
+  const signed = digestedBytes(bytes, what);
+  const document = parseJson(signed, what);
   if (!isRecord(document) || document['schemaVersion'] !== 1) {
     throw new AtomicError(
       'manifest-invalid',
@@ -94,6 +102,7 @@ export function parseSchema1(bytes: Uint8Array, what: string): Schema1Manifest {
     );
   }
   refuseOtherSpellings(document, FIELDS, what);
+  refuseRepeatedKeys(signed, document, what);
   if (['config', 'layers', 'manifests'].some((key) => key in document)) {
     throw new AtomicError('manifest-invalid', `${what} is of schema 1 and of schema 2 at once`);
   }
@@ -121,6 +130,7 @@ function readLayer(layer: unknown, entry: unknown, what: string): Schema1Layer {
   if (!isRecord(compatibility)) {
     throw new AtomicError('manifest-invalid', `${what} has a v1Compatibility that is no JSON object`);
   }
+  refuseRepeatedKeys(text, compatibility, `${what}, v1Compatibility,`);
   return {
     blobSum: parseDigest(isRecord(layer) ? layer['blobSum'] : undefined, what),
     throwaway: compatibility['throwaway'] === true,

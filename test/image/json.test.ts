@@ -1,0 +1,39 @@
+import * as fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { parseImageConfig } from '../../src/image/config.ts';
+import { refuseRepeatedKeys } from '../../src/image/json.ts';
+
+const refuse = (text: string) => (): void => refuseRepeatedKeys(text, JSON.parse(text), 'it');
+
+test('documents that have each key once are taken, however they are spelled', () => {
+  const strings = fc.oneof(fc.string(), fc.constantFrom('"', '\\', '":', '\\"', ':', '__proto__', '{"a":1}'));
+  const documents = fc
+    .jsonValue()
+    .chain((value) => fc.dictionary(strings, fc.oneof(strings, fc.constant(value))));
+  fc.assert(
+    fc.property(documents, fc.constantFrom('', ' ', '\t', '\n  '), (document, space) => {
+      expect(refuse(JSON.stringify(document, undefined, space))).not.toThrow();
+      expect(refuse(JSON.stringify([document, document]))).not.toThrow();
+    }),
+  );
+});
+
+test('and so are spaces before a colon', () => {
+  expect(refuse('{"a" \r\n\t: 1, "b":["a" , "a"]}')).not.toThrow();
+});
+
+test.each([
+  '{"a":1,"a":1}',
+  '{"a":1,"\\u0061":2}',
+  '[{"b":[{"a":1 , "a" :2}]}]',
+  '{"\\\\":1,"x":"\\"","\\\\":2}',
+  '{"__proto__":1,"__proto__":2}',
+  `${'{"a":'.repeat(100_000)}{"b":1,"b":2}${'}'.repeat(100_000)}`,
+])('a key that is there twice is not: %#', (text) => {
+  expect(refuse(text)).toThrow('it has a key twice');
+});
+
+test('a config in two parts, which Go puts together, is refused', () => {
+  const text = '{"rootfs":{"type":"layers"},"config":{"User":"nobody"},"config":{"Cmd":["sh"]}}';
+  expect(() => parseImageConfig(Buffer.from(text), 'it')).toThrow('it has a key twice');
+});
