@@ -18,12 +18,22 @@ export function chooseProxy(target: URL, environment: Environment): URL | undefi
   if (value === '' || isLoopback(target) || isExempt(target, read(environment, 'NO_PROXY'))) return undefined;
   const text = value.includes('://') ? value : `http://${value}`;
   const proxy = URL.canParse(text) ? new URL(text) : undefined;
-  if (proxy === undefined || !SCHEMES.has(proxy.protocol)) {
+  if (proxy === undefined || !SCHEMES.has(proxy.protocol) || !isDecodable(proxy)) {
     throw new AtomicError('value-invalid', `The variable ${variable} does not hold the URL of a proxy`, {
-      hint: 'A proxy is written http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT.',
+      hint: 'A proxy is written http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT; a % in its password is %25.',
     });
   }
+  // Of no use to a proxy, and undici takes none.
+  for (const part of ['pathname', 'search', 'hash'] as const) proxy[part] = '';
   return proxy;
+}
+
+function isDecodable({ username, password }: URL): boolean {
+  try {
+    return decodeURIComponent(username + password) !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 /** Whether a URL's host is this machine: `localhost`, 127.0.0.0/8 or [::1]. */

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, request } from 'node:http';
-import { createConnection } from 'node:net';
+import { createConnection, createServer as createTcpServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { makeCertificates } from '../../registry/certificates.ts';
 import { cleanUp, failureOf, openSource, startRegistry } from './setup.ts';
@@ -41,6 +41,32 @@ async function startProxy(
   return { url: `http://us%40er:se%3Acret@127.0.0.1:${address.port}`, asked, authorizations };
 }
 
+/** One that speaks SOCKS5 and takes one user with a password: RFC 1928, RFC 1929. */
+async function startSocksProxy(target: string): Promise<{ url: string; told: string[] }> {
+  const told: string[] = [];
+  const [host = '', port = ''] = target.split(':');
+  const answers = [Buffer.of(5, 2), Buffer.of(1, 0), Buffer.from('05000001000000000000', 'hex')];
+  const server = createTcpServer((client) => {
+    let step = 0;
+    const answer = (bytes: Buffer): void => {
+      told.push(bytes.toString('latin1'));
+      client.write(answers[step] ?? '');
+      if (++step < answers.length) return;
+      client.off('data', answer);
+      const tunnel = createConnection({ host, port: Number(port) });
+      tunnel.pipe(client).pipe(tunnel);
+      for (const end of [tunnel, client]) end.on('error', () => end.destroy());
+    };
+    client.on('data', answer);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  cleanUp(async () => server.close());
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
+  return { url: `socks5://us%40er:se%3Acret@127.0.0.1:${address.port}`, told };
+}
+
 const BASIC = `Basic ${Buffer.from('us@er:se:cret').toString('base64')}`;
 
 describe('a proxy', () => {
@@ -69,6 +95,18 @@ describe('a proxy', () => {
     expect(new Set(proxy.asked)).toEqual(new Set(['CONNECT registry.example:443']));
     expect(proxy.authorizations[0]).toBe(BASIC);
     expect(registry.count(/manifests/)).toBe(1);
+  });
+
+  it('may speak SOCKS5, and is told the name of the registry', async () => {
+    const registry = await startRegistry();
+    registry.addImage('app', '1', []);
+    const proxy = await startSocksProxy(registry.host);
+    const environment = { HTTP_PROXY: proxy.url };
+    await openSource('registry.example:5000/app:1', { environment }).getManifest();
+    expect(proxy.told.slice(1)).toEqual([
+      '\u0001\u0005us@er\u0007se:cret',
+      '\u0005\u0001\u0000\u0003\u0010registry.example\u0013\u0088',
+    ]);
   });
 });
 

@@ -27,6 +27,12 @@ describe('the proxy for a URL', () => {
     expect(choose('https://r.example', { https_proxy: 'p:8080' })).toBe('p:8080');
   });
 
+  it('is no more than scheme, credentials and host', () => {
+    expect(chooseProxy(new URL('http://r.example'), { http_proxy: 'http://u:p@h:1/x?y#z' })?.href).toBe(
+      'http://u:p@h:1/',
+    );
+  });
+
   it('is none for the machine itself', () => {
     for (const host of ['localhost:5000', '127.0.0.1:5000', '127.9.9.9', '[::1]:5000']) {
       expect(choose(`https://${host}`, PROXY)).toBeUndefined();
@@ -58,7 +64,7 @@ describe('the proxy for a URL', () => {
   });
 
   it('is refused without being shown when it is no URL of a proxy', () => {
-    for (const value of ['http://user:secret@', 'ftp://user:secret@h']) {
+    for (const value of ['http://user:secret@', 'ftp://user:secret@h', 'http://user:secret%@h']) {
       const failure = catchError(() => choose('https://r.example', { HTTPS_PROXY: value }));
       expect(isAtomicError(failure, 'value-invalid')).toBe(true);
       expect(JSON.stringify([String(failure), failure])).not.toContain('secret');
