@@ -133,7 +133,7 @@ export function optionalStringList(
  * and Docker has the same digest.
  * @throws AtomicError `manifest-invalid` when it nests deeper than can be written
  */
-export function writeJson(document: unknown, what: string): Uint8Array {
+export function writeJson(document: unknown, what: string): Buffer {
   try {
     return Buffer.from(JSON.stringify(document).replace(/[<>&\u2028\u2029]/g, escapeCharacter));
   } catch (error) {

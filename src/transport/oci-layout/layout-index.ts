@@ -1,6 +1,6 @@
 import { AtomicError } from '../../errors.ts';
 import { parseDescriptor, type Descriptor } from '../../image/descriptor.ts';
-import { isRecord, parseJson, type JsonRecord } from '../../image/json.ts';
+import { isRecord, parseJson, writeJson, type JsonRecord } from '../../image/json.ts';
 import { OCI_INDEX } from '../../image/media-type.ts';
 import { formatAvailable } from '../available-names.ts';
 
@@ -84,7 +84,10 @@ export function requireTag(tag: string): void {
   );
 }
 
-/** index.json with an entry put in: it replaces those with its tag, or without a tag those of its digest without one. */
+/**
+ * index.json with an entry put in: it replaces those with its tag, or without a tag those of its digest without one.
+ * @throws AtomicError `manifest-invalid` when what is there nests deeper than can be written
+ */
 export function replaceEntry(index: LayoutIndex, descriptor: Descriptor, tag: string | undefined): Buffer {
   const entry = {
     mediaType: descriptor.mediaType,
@@ -95,7 +98,7 @@ export function replaceEntry(index: LayoutIndex, descriptor: Descriptor, tag: st
   const kept = index.entries.filter(
     (old) => tagOf(old) !== tag || (tag === undefined && old['digest'] !== entry.digest),
   );
-  return Buffer.from(JSON.stringify({ ...index.document, manifests: [...kept, entry] }));
+  return writeJson({ ...index.document, manifests: [...kept, entry] }, 'the index.json that is there');
 }
 
 export function tagOf(entry: JsonRecord): string | undefined {

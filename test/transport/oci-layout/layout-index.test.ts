@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { AtomicError } from '../../../src/errors.ts';
 import { parseDigest } from '../../../src/image/digest.ts';
 import { isRecord } from '../../../src/image/json.ts';
 import { OCI_MANIFEST } from '../../../src/image/media-type.ts';
@@ -74,6 +75,12 @@ test('without a tag a new entry replaces only its like', () => {
     entry('1', 'a'),
     entry('1'),
   ]);
+});
+
+test('an index that nests too deep to be written again is an error of ours', () => {
+  const deep = '['.repeat(100_000) + ']'.repeat(100_000);
+  const index = parseLayoutIndex(Buffer.from(`{"schemaVersion":2,"manifests":[],"x":${deep}}`), 'index.json');
+  expect(() => replaceEntry(index, entry('1'), 'a')).toThrow(AtomicError);
 });
 
 test('what is written can be read', () => {
