@@ -17,7 +17,7 @@ if (args.length === 1 && (args[0] === '--version' || args[0] === '-v')) {
   }
   const { runProgram } = await import('./program.ts');
   const exitCode = await runProgram(args, ATOMIC_TS_VERSION);
-  // Ended here and not by an empty event loop: node would first wait 100 ms for V8 to optimise undici's parser. All is
-  // written: on Linux the standard streams write at once, pipes included (node's "A note on process I/O").
+  // Ended here and not by an empty event loop: node would first wait for what V8 is optimising just then. All is written:
+  // on Linux the standard streams write at once, pipes included (node's "A note on process I/O").
   process.exit(exitCode);
 }
