@@ -29,6 +29,8 @@ export interface Archive {
   /** As a person knows it. */
   readonly path: string;
   readonly members: ReadonlyMap<string, ArchiveMember>;
+  /** Ends what takes long. */
+  readonly signal: AbortSignal | undefined;
   /**
    * A regular member; undefined when nothing has that name.
    * @throws AtomicError `archive-invalid` for a link or a device
@@ -56,7 +58,7 @@ export async function openArchive(path: string, space: TempSpace = {}, shown = p
   try {
     const compression = await detectCompression(handle);
     if (compression === 'gzip') return await openInflated(shown, handle, space);
-    if (compression === 'none') return createArchive(shown, handle, await indexTar(handle, shown));
+    if (compression === 'none') return createArchive(shown, handle, await indexTar(handle, shown), space.signal);
     throw new AtomicError('compression-unsupported', `${shown} is compressed with something else than gzip`, {
       hint: 'Decompress it first.',
     });
@@ -70,7 +72,7 @@ async function openInflated(path: string, compressed: FileHandle, space: TempSpa
   const inflated = await openNameless(space);
   try {
     await inflate(compressed, path, inflated, space);
-    const archive = createArchive(path, inflated, await indexTar(inflated, path));
+    const archive = createArchive(path, inflated, await indexTar(inflated, path), space.signal);
     await compressed.close();
     return archive;
   } catch (error) {
@@ -134,11 +136,13 @@ function createArchive(
   path: string,
   handle: FileHandle,
   members: ReadonlyMap<string, ArchiveMember>,
+  signal: AbortSignal | undefined,
 ): Archive {
   const describe = (file: ArchiveFile): string => `${path}, member ${file.name},`;
   return {
     path,
     members,
+    signal,
     find(name) {
       const member = members.get(name);
       if (member === undefined) return undefined;

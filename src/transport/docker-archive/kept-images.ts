@@ -5,7 +5,7 @@ import { openArchive, type Archive } from '../archive/open-archive.ts';
 import type { TarWriter } from '../archive/tar-writer.ts';
 import type { TempSpace } from '../temp-folder.ts';
 import { completeName, isNamed, type ArchivedImage } from './archive-manifest.ts';
-import { findBlobs, type ArchivedBlob, type ArchivedBlobs } from './archived-image.ts';
+import { findBlobs, KnownMembers, type ArchivedBlob, type ArchivedBlobs } from './archived-image.ts';
 import { configMember, layerMember, type ImageWriter } from './image-writer.ts';
 import { readArchivedImages } from './list-names.ts';
 
@@ -49,8 +49,9 @@ async function readKeptImages(archive: Archive, names: readonly string[]): Promi
   const taken = names.map(completeName);
   const kept: KeptImage[] = [];
   const layers = new Map<Digest, ArchivedBlob>();
+  const known = new KnownMembers();
   for (const image of await readArchivedImages(archive)) {
-    const blobs = await findBlobs(archive, image);
+    const blobs = await findBlobs(archive, image, known);
     for (const layer of blobs.layers) layers.set(layer.descriptor.digest, layer);
     const repoTags = image.repoTags.filter((name) => !taken.some((complete) => isNamed(name, complete)));
     if (repoTags.length > 0 || image.repoTags.length === 0) kept.push({ ...blobs, repoTags });

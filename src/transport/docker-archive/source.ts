@@ -18,7 +18,6 @@ export interface DockerArchiveSource extends ImageSource {
 /**
  * Opens `docker-archive:FILE[:NAME:TAG|:@N]`: what `docker save` writes, before and since Docker 25, plain or with gzip.
  * Such a file has no manifest: one of Docker's schema 2 is made, with the same bytes each time.
- * @param shown what a person knows the archive by, when that is not its path
  * @throws AtomicError `image-not-found`, `archive-invalid`, `config-invalid`, `reference-invalid`,
  *   `compression-unsupported`, `limit-exceeded`
  * @see moby image/spec/v1.2.md; containers-transports(5)
