@@ -58,7 +58,8 @@ export async function openArchive(path: string, space: TempSpace = {}, shown = p
   try {
     const compression = await detectCompression(handle);
     if (compression === 'gzip') return await openInflated(shown, handle, space);
-    if (compression === 'none') return createArchive(shown, handle, await indexTar(handle, shown), space.signal);
+    if (compression === 'none')
+      return createArchive(shown, handle, await indexTar(handle, shown), space.signal);
     throw new AtomicError('compression-unsupported', `${shown} is compressed with something else than gzip`, {
       hint: 'Decompress it first.',
     });

@@ -38,7 +38,9 @@ export function createConnections(domain: string, options: RegistryOptions): Con
     );
     // Reading them takes longer than all else before the first byte.
     if (verifies) system ??= readSystem(environment);
-    return buildContext(await certificates, (await system) ?? [], ownHost);
+    // At the same time, so that a failure of one is awaited while the other is read.
+    const [own, ofSystem] = await Promise.all([certificates, system ?? []]);
+    return buildContext(own, ofSystem, ownHost);
   }
 
   return {

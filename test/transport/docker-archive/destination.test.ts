@@ -75,7 +75,7 @@ test('names: none, several, and one with a port', async () => {
   await save(plainImage('a'));
   expect(readJson()).toMatchObject([{ RepoTags: null }]);
   await save(plainImage('b'), 'localhost:5000/b', 'c:2', 'c:2');
-  expect(await listArchiveNames(path())).toEqual(['localhost:5000/b:latest', 'c:2']);
+  expect(await listArchiveNames(path())).toEqual(['@0', 'localhost:5000/b:latest', 'c:2']);
 });
 
 test('a name by digest, and what is no name, are refused before anything is written', async () => {

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer, request } from 'node:http';
 import { createConnection, createServer as createTcpServer } from 'node:net';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { makeCertificates } from '../../registry/certificates.ts';
 import { cleanUp, failureOf, openSource, startRegistry } from './setup.ts';
@@ -116,11 +118,15 @@ describe('the authorities of the system', () => {
     cleanUp(() => certificates.remove());
     const registry = await startRegistry({ tls: certificates.server });
     registry.addImage('app', '1', []);
+    // The registry's own take longer to read than those of the system take to fail.
+    const certDir = join(certificates.folder, 'many');
+    await mkdir(certDir);
+    for (let i = 0; i < 100; i++) await writeFile(join(certDir, `${i}.crt`), certificates.authority);
     const read = (host: string, more: { tlsVerify?: boolean; HTTPS_PROXY?: string }): Promise<unknown> => {
       const { tlsVerify = true, ...proxy } = more;
       // A folder: reading it fails.
       const environment = { SSL_CERT_FILE: certificates.folder, ...proxy };
-      return openSource(`${host}/app:1`, { plainHttp: false, tlsVerify, environment }).getManifest();
+      return openSource(`${host}/app:1`, { plainHttp: false, tlsVerify, certDir, environment }).getManifest();
     };
     await read(registry.host, { tlsVerify: false });
     expect((await failureOf(read(registry.host, {}))).code).toBe('config-invalid');
