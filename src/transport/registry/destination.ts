@@ -55,7 +55,9 @@ export function openRegistryDestination(
     },
     async putManifest({ bytes, mediaType }, digest, role) {
       if (role === 'reference' && image.digest !== undefined && image.digest !== digest) {
-        throw new AtomicError('digest-mismatch', `Cannot store the manifest ${digest} as ${client.image}`);
+        throw new AtomicError('digest-mismatch', `Cannot store the manifest ${digest} as ${client.image}`, {
+          hint: 'Leave the digest out of the destination, or copy without a change of the manifest (--preserve-digests).',
+        });
       }
       const reference = role === 'reference' ? (image.tag ?? digest) : digest;
       const answer = await client.open({

@@ -176,7 +176,10 @@ describe('a manifest', () => {
     const other = `sha256:${'0'.repeat(64)}`;
     const put = (name: string): Promise<void> =>
       openDestination(name).putManifest(manifest, digest, 'reference');
-    expect((await failureOf(put(`${registry.host}/app@${other}`))).code).toBe('digest-mismatch');
+    expect(await failureOf(put(`${registry.host}/app@${other}`))).toMatchObject({
+      code: 'digest-mismatch',
+      hint: expect.stringContaining('Leave the digest out'),
+    });
     expect(registry.requests).toEqual([]);
     registry.addFault(/^PUT/, { kind: 'wrong-digest' });
     expect((await failureOf(put(`${registry.host}/app:1`))).code).toBe('digest-mismatch');
