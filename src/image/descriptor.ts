@@ -11,9 +11,11 @@ export interface Descriptor {
   readonly platform?: Platform;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly urls?: readonly string[];
+  /** What it is, where it points at something else than an image. */
+  readonly artifactType?: string;
 }
 
-const FIELDS = ['mediaType', 'digest', 'size', 'platform', 'annotations', 'urls'];
+const FIELDS = ['mediaType', 'digest', 'size', 'platform', 'annotations', 'urls', 'artifactType'];
 
 /** The size of a layer that its manifest does not tell (schema 1's): only `getBlob` is ever given it. */
 export const UNKNOWN_SIZE = -1;
@@ -33,6 +35,7 @@ export function parseDescriptor(value: unknown, where: string): Descriptor {
   const annotations = optionalStringMap(value['annotations'], `${where}, annotations`);
   const urls = parseUrls(value, where);
   const platform = value['platform'] ?? undefined;
+  const artifactType = value['artifactType'];
   return {
     mediaType: typeof value['mediaType'] === 'string' ? value['mediaType'] : '',
     digest: parseDigest(value['digest'], where),
@@ -40,6 +43,7 @@ export function parseDescriptor(value: unknown, where: string): Descriptor {
     ...(platform === undefined ? {} : { platform: parsePlatform(platform) }),
     ...(annotations === undefined ? {} : { annotations }),
     ...(urls === undefined ? {} : { urls }),
+    ...(typeof artifactType === 'string' ? { artifactType } : {}),
   };
 }
 

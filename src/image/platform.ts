@@ -43,7 +43,7 @@ const REFERENCE_TYPE = 'vnd.docker.reference.type';
  * The entry of an index that fits the wanted platform best; undefined when none does. Among equals the first one wins,
  * as the specification asks, and gzip wins over zstd, as with containers/image. `os.version` and `os.features` are not
  * looked at: Linux has neither. Entries that are no image are never chosen. Where none fits, it is the first that does
- * not say what it is for: the specification lets it, and the image's config tells.
+ * not say what it is for, nor that it is an artifact: the specification lets it, and the image's config tells.
  */
 export function choosePlatform(manifests: readonly Descriptor[], wanted: Platform): Descriptor | undefined {
   const images = manifests.filter(isImageEntry);
@@ -56,7 +56,7 @@ export function choosePlatform(manifests: readonly Descriptor[], wanted: Platfor
     const match = matches.find(({ annotations }) => annotations?.[ZSTD_VARIANT] !== 'true') ?? matches[0];
     if (match !== undefined) return match;
   }
-  return images.find(({ platform }) => platform === undefined);
+  return images.find(({ platform, artifactType }) => platform === undefined && artifactType === undefined);
 }
 
 /** Those that an index has images for. */

@@ -61,6 +61,7 @@ describe('choosePlatform', () => {
     const others = [
       entry(undefined, { annotations: { 'vnd.docker.reference.type': 'attestation-manifest' } }),
       entry(undefined, { mediaType: 'application/vnd.example+json' }),
+      entry(undefined, { artifactType: 'application/vnd.example' }),
       entry({ os: '', architecture: '' }),
       entry(unknown),
       entry(AMD64, { annotations: { 'vnd.docker.reference.type': 'attestation-manifest' } }),
