@@ -1,5 +1,4 @@
-import { randomUUID } from 'node:crypto';
-import { lstat, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { lstat, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeDiskFull } from '../errors.ts';
 import type { Locks } from '../host/ports.ts';
@@ -7,8 +6,8 @@ import { isPrivateFolder } from './private-folder.ts';
 
 const PREFIX = '.partial-';
 const LOCK = '.lock';
-/** Only who takes its lock at once gives a folder such a name. */
-const LOCKED = /^\.partial-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+/** Of those whose maker takes their lock at once. */
+const LOCKED = '.partial-locked-';
 
 /** A private folder (mode 0700) for what is not finished, in the folder that it goes to: a rename crosses no file system. */
 export interface WorkFolder {
@@ -24,18 +23,19 @@ export interface WorkFolder {
 export async function makeWorkFolder(parent: string, locks: Locks | undefined): Promise<WorkFolder> {
   const locked = locks && (await makeLocked(parent, locks));
   if (locked !== undefined) return locked;
-  const path = await mkdtemp(join(parent, PREFIX)).catch((error: unknown) => {
+  const path = await makeUnique(parent, PREFIX);
+  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+}
+
+function makeUnique(parent: string, prefix: string): Promise<string> {
+  return mkdtemp(join(parent, prefix)).catch((error: unknown) => {
     throw describeDiskFull(error, parent);
   });
-  return { path, remove: () => rm(path, { recursive: true, force: true }) };
 }
 
 /** Undefined where there are no locks. */
 async function makeLocked(parent: string, locks: Locks): Promise<WorkFolder | undefined> {
-  const path = join(parent, `${PREFIX}${randomUUID()}`);
-  await mkdir(path, 0o700).catch((error: unknown) => {
-    throw describeDiskFull(error, parent);
-  });
+  const path = await makeUnique(parent, LOCKED);
   const owner = (await lstat(path).catch(() => undefined))?.uid;
   const lock = await locks.acquire(lockOf(path)).catch(() => undefined);
   // Whoever cleaned up before we had the lock has taken it for abandoned; the lock then made another one.
@@ -59,7 +59,7 @@ async function removeAbandoned(parent: string, owner: number, locks: Locks, own:
   const names = await readdir(parent).catch(() => []);
   for (const name of names) {
     const path = join(parent, name);
-    if (!LOCKED.test(name) || path === own) continue;
+    if (!name.startsWith(LOCKED) || path === own) continue;
     // What somebody else has put there is not opened.
     if (!(await isPrivateFolder(path, owner))) continue;
     const lock = await locks.acquire(lockOf(path)).catch(() => undefined);

@@ -23,7 +23,7 @@ const NO_LOCKS: Locks = { acquire: () => Promise.reject(new Error('flock is not 
 
 /** What a process leaves that is killed. */
 function abandon(): string {
-  const path = join(parent(), `.partial-${randomUUID()}`);
+  const path = join(parent(), `.partial-locked-${randomUUID().slice(0, 6)}`);
   mkdirSync(path, { mode: 0o700 });
   for (const name of ['.lock', 'half']) writeFileSync(join(path, name), '');
   return path;
@@ -61,7 +61,7 @@ test('nor what others may write in, nor what a link leads to, nor anything of an
   const open = abandon();
   chmodSync(open, 0o777);
   writeFileSync(join(elsewhere(), '.lock'), '');
-  const link = join(parent(), `.partial-${randomUUID()}`);
+  const link = join(parent(), `.partial-locked-${randomUUID().slice(0, 6)}`);
   symlinkSync(elsewhere(), link);
   const named = join(parent(), '.partial-blobs');
   mkdirSync(named, { mode: 0o700 });
