@@ -9,15 +9,23 @@ import { describeDiskFull, systemCodeOf } from './errors.ts';
  */
 export async function makeFolder(path: string, mode = 0o777): Promise<boolean> {
   try {
+    return await makeOne(path, mode);
+  } catch (error) {
+    if (systemCodeOf(error) !== 'ENOENT' || dirname(path) === path) throw error;
+  }
+  await makeFolder(dirname(path), mode);
+  // Once: /proc says the same of every name, whatever is above it.
+  return makeOne(path, mode);
+}
+
+async function makeOne(path: string, mode: number): Promise<boolean> {
+  try {
     await mkdir(path, mode);
     return true;
   } catch (error) {
-    const code = systemCodeOf(error);
-    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return false;
-    if (code !== 'ENOENT' || dirname(path) === path) throw describeDiskFull(error, path);
+    if (systemCodeOf(error) === 'EEXIST' && (await stat(path)).isDirectory()) return false;
+    throw describeDiskFull(error, path);
   }
-  await makeFolder(dirname(path), mode);
-  return makeFolder(path, mode);
 }
 
 /** A folder that something is to come into. */

@@ -28,6 +28,10 @@ describe('a folder', () => {
     await expect(makeFolder(at('file/below'))).rejects.toMatchObject({ code: 'ENOTDIR' });
     await expect(makeFolder(at('dangling'))).rejects.toMatchObject({ code: 'ENOENT' });
   });
+
+  it('cannot be made where there can be none, and nobody tries for ever', async () => {
+    await expect(makeFolder('/proc/a/b')).rejects.toMatchObject({ code: 'ENOENT' });
+  });
 });
 
 describe('a folder that something is to come into', () => {
