@@ -240,6 +240,18 @@ describe('an ordinary user', () => {
     });
   });
 
+  test('says when its result cannot be written, and not that its progress cannot', async () => {
+    const program = join(folder, 'dist/atomic-ts.js');
+    const shell = (script: string): Promise<Result> =>
+      promisify(execFile)('sh', ['-c', script, process.execPath, program, `oci:${folder}/image:v1`, home]);
+    await expect(shell('"$0" "$1" inspect "$2" >/dev/full')).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^Cannot write to standard output: ENOSPC/),
+    });
+    const { stdout } = await shell('"$0" "$1" copy "$2" "dir:$3/full" 2>/dev/full');
+    expect(stdout).toContain('Copied ');
+  });
+
   test('leaves nothing where layers could not be had', async () => {
     await expect(run(['layers', `oci:${folder}/image:v1`, '0'.repeat(64)])).rejects.toMatchObject({
       code: 1,
