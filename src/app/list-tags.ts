@@ -2,10 +2,13 @@ import { AtomicError } from '../errors.ts';
 import type { ImageReference } from '../image/reference.ts';
 import { listArchiveNames } from '../transport/docker-archive/list-names.ts';
 import { listTags } from '../transport/registry/tags.ts';
+import { adviseTransport } from '../transport/wrong-transport.ts';
 import type { TransferApp } from './context.ts';
 import { openOptions, type RegistryAccess } from './pull-image.ts';
 import { readPlace } from './read-place.ts';
 import { openFirst, readCandidates } from './short-name.ts';
+
+type ArchiveReference = Extract<ImageReference, { transport: 'docker-archive' }>;
 
 export interface TagList {
   /** `host/repository`; undefined for an archive. */
@@ -39,12 +42,18 @@ export async function listRemoteTags(
       );
     }
     case 'docker-archive':
-      return { repository: undefined, tags: await listArchiveNames(reference.path, app) };
+      return { repository: undefined, tags: await listNames(app, reference) };
     default:
       throw new AtomicError('unsupported', `Images of ${reference.transport}: have no list of tags`, {
         hint: 'Tags are listed of docker://REPOSITORY, and names of docker-archive:FILE.',
       });
   }
+}
+
+function listNames(app: TransferApp, reference: ArchiveReference): Promise<string[]> {
+  return listArchiveNames(reference.path, app).catch(async (error: unknown) => {
+    throw await adviseTransport(reference, error, app);
+  });
 }
 
 async function listRepository(
