@@ -128,7 +128,10 @@ function connectTo({ image, name, scopes }: Target, options: RegistryOptions): R
       registry,
       scopes,
       findCredentials,
-      fetchToken: createTokenFetch(follow, domain, name, retries, () => shown),
+      fetchToken: createTokenFetch(follow, domain, name, retries, () => ({
+        shown,
+        authFile: options.authFile,
+      })),
     });
     return { registry, send: withAuthorization(follow, authorizer, registry) };
   }
@@ -146,7 +149,8 @@ function connectTo({ image, name, scopes }: Target, options: RegistryOptions): R
   function explainFor(error: unknown, { doing, kind }: Pick<Call, 'doing' | 'kind'>): unknown {
     // Whoever we were sent on to is shown nothing.
     const isElsewhere = error instanceof StatusFailure && error.url.origin !== origin;
-    return explain(error, { text: doing, kind, domain, signal, shown: isElsewhere ? undefined : shown });
+    const known = isElsewhere ? undefined : shown;
+    return explain(error, { text: doing, kind, domain, signal, shown: known, authFile: options.authFile });
   }
 
   function connectOnce(): Promise<{ registry: URL; send: Send }> {
@@ -208,7 +212,7 @@ function createTokenFetch(
   domain: string,
   name: string,
   retries: RetryContext,
-  shown: () => ShownCredentials | undefined,
+  access: () => Pick<Task, 'shown' | 'authFile'>,
 ): AuthorizerOptions['fetchToken'] {
   const { signal } = retries;
   return async (call) => {
@@ -219,7 +223,7 @@ function createTokenFetch(
       }, retries);
     } catch (error) {
       const text = `get a token for ${name} from ${showUrl(call.url)}`;
-      throw explain(error, { text, kind: 'token', domain, signal, shown: shown() });
+      throw explain(error, { text, kind: 'token', domain, signal, ...access() });
     }
   };
 }

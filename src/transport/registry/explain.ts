@@ -15,6 +15,8 @@ export interface Task {
   readonly signal: AbortSignal | undefined;
   /** Undefined while nobody has asked for any. */
   readonly shown?: ShownCredentials | undefined;
+  /** The file that the user named for them. */
+  readonly authFile?: string | undefined;
 }
 
 /** What a registry was shown of who we are, by the place that it is from; or where there was nothing for it. */
@@ -154,10 +156,14 @@ function withCredentials({ shown }: Task): string {
   return shown !== undefined && 'from' in shown ? ` with the credentials of ${shown.from}` : '';
 }
 
-function loginHint({ domain, shown }: Task): string {
+function loginHint({ domain, shown, authFile }: Task): string {
+  if (shown !== undefined && 'lookedIn' in shown && shown.lookedIn.length === 0) {
+    return 'Check that the image exists, or let credentials be used.';
+  }
+  const file = authFile === undefined ? '' : `--authfile ${authFile} `;
   const option = '--creds USER:PASSWORD (--dest-creds for what is copied to)';
-  const login = `Check that the image exists, and log in with \`atomic-ts login ${domain}\` or give ${option}.`;
-  const isMissing = shown !== undefined && 'lookedIn' in shown && shown.lookedIn.length > 0;
+  const login = `Check that the image exists, and log in with \`atomic-ts login ${file}${domain}\` or give ${option}.`;
+  const isMissing = shown !== undefined && 'lookedIn' in shown;
   return isMissing ? `${login} Credentials were looked for in ${shown.lookedIn.join(', ')}.` : login;
 }
 
