@@ -145,18 +145,20 @@ export function describeFileProblem(error: unknown): unknown {
 
 /** What to do about a full disk, where nothing better is known. */
 export const FREE_SPACE_HINT = 'Free some space and try again.';
+/** The same where only temp files are. */
+export const TEMP_SPACE_HINT = 'Free some space there, or name another folder in TMPDIR.';
 
 /**
  * A failed write as an error of ours when it found the disk full or a quota used up; everything else unchanged.
  * @param path what was written, unless the system's own error names it
  */
-export function describeDiskFull(error: unknown, path: string): unknown {
+export function describeDiskFull(error: unknown, path: string, hint = FREE_SPACE_HINT): unknown {
   const code = systemCodeOf(error);
   if (code !== 'ENOSPC' && code !== 'EDQUOT') return error;
   const { path: named } = error as { readonly path?: unknown };
   const found = code === 'ENOSPC' ? 'no space is left on the disk' : 'the disk quota is used up';
   return new AtomicError('disk-full', `Cannot write ${typeof named === 'string' ? named : path}: ${found}`, {
     cause: error,
-    hint: FREE_SPACE_HINT,
+    hint,
   });
 }

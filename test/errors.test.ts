@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { AtomicError, describeDiskFull, describeFileProblem } from '../src/errors.ts';
+import { AtomicError, describeDiskFull, describeFileProblem, TEMP_SPACE_HINT } from '../src/errors.ts';
 
 const systemError = (code: string, path?: string): Error =>
   Object.assign(new Error('write failed'), { code }, path === undefined ? {} : { path });
@@ -14,6 +14,9 @@ describe('a failed write', () => {
     expect(describeDiskFull(systemError('EDQUOT', '/x/named'), '/x')).toMatchObject({
       code: 'disk-full',
       message: 'Cannot write /x/named: the disk quota is used up',
+    });
+    expect(describeDiskFull(systemError('ENOSPC'), '/var/tmp', TEMP_SPACE_HINT)).toMatchObject({
+      hint: expect.stringContaining('TMPDIR'),
     });
   });
 

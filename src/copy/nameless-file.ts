@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AtomicError, describeDiskFull, fileProblemOf } from '../errors.ts';
+import { AtomicError, describeDiskFull, fileProblemOf, TEMP_SPACE_HINT } from '../errors.ts';
 
 /**
  * A new file that only its handle leads to, so that nothing of it outlives us, however we end.
@@ -19,7 +19,7 @@ export async function openNameless(folder: string): Promise<FileHandle> {
 }
 
 function unwritable(error: unknown, folder: string): unknown {
-  const described = describeDiskFull(error, folder);
+  const described = describeDiskFull(error, folder, TEMP_SPACE_HINT);
   if (described !== error) return described;
   return new AtomicError('file-exists', `Cannot make a temp file in ${folder}: ${fileProblemOf(error)}`, {
     cause: error,

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { AtomicError, describeDiskFull } from '../errors.ts';
+import { AtomicError, describeDiskFull, TEMP_SPACE_HINT } from '../errors.ts';
 import { UNKNOWN_SIZE, type Descriptor } from '../image/descriptor.ts';
 import { digestFromHex, type Digest } from '../image/digest.ts';
 import { writeJson } from '../image/json.ts';
@@ -155,7 +155,7 @@ class Spool {
       return layer;
     } catch (error) {
       signal.throwIfAborted();
-      throw describeDiskFull(describeBrokenStream(error, what), tempFolder);
+      throw describeDiskFull(describeBrokenStream(error, what), tempFolder, TEMP_SPACE_HINT);
     }
   }
 

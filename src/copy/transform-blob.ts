@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Transform, type Readable, type TransformCallback } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { AtomicError, describeDiskFull } from '../errors.ts';
+import { AtomicError, describeDiskFull, TEMP_SPACE_HINT } from '../errors.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import { digestFromHex, type Digest } from '../image/digest.ts';
 import type { Compression } from '../image/media-type.ts';
@@ -75,7 +75,7 @@ export async function transformBlob(
   } catch (error) {
     bytes.destroy();
     await file.close();
-    throw describeDiskFull(describeBrokenStream(error, what), tempFolder);
+    throw describeDiskFull(describeBrokenStream(error, what), tempFolder, TEMP_SPACE_HINT);
   }
 }
 

@@ -1,6 +1,6 @@
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AtomicError, describeDiskFull, fileProblemOf } from '../errors.ts';
+import { AtomicError, describeDiskFull, fileProblemOf, TEMP_SPACE_HINT } from '../errors.ts';
 
 /** What decides where bytes wait that are converted or unpacked, and until when anybody waits for that. */
 export interface TempSpace {
@@ -21,7 +21,7 @@ export function tempFolderOf({ environment = {} }: TempSpace): string {
 export async function makeTempFolder(space: TempSpace, prefix: string): Promise<string> {
   const parent = tempFolderOf(space);
   return mkdtemp(join(parent, prefix)).catch((error: unknown) => {
-    const described = describeDiskFull(error, parent);
+    const described = describeDiskFull(error, parent, TEMP_SPACE_HINT);
     if (described !== error) throw described;
     throw new AtomicError('file-exists', `Cannot make a temp folder in ${parent}: ${fileProblemOf(error)}`, {
       cause: error,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Transform, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
-import { AtomicError, describeDiskFull, isAtomicError, messageOf } from '../../errors.ts';
+import { AtomicError, describeDiskFull, isAtomicError, messageOf, TEMP_SPACE_HINT } from '../../errors.ts';
 import { limitOf, type Cap } from '../../limits.ts';
 import {
   openRegularFile,
@@ -88,7 +88,7 @@ async function openNameless(space: TempSpace): Promise<FileHandle> {
   try {
     return await open(join(folder, 'archive.tar'), 'wx+', 0o600);
   } catch (error) {
-    throw describeDiskFull(error, folder);
+    throw describeDiskFull(error, folder, TEMP_SPACE_HINT);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -112,7 +112,7 @@ async function inflate(
     );
   } catch (error) {
     signal?.throwIfAborted();
-    const known = describeDiskFull(error, tempFolderOf(space));
+    const known = describeDiskFull(error, tempFolderOf(space), TEMP_SPACE_HINT);
     if (isAtomicError(known)) throw known;
     throw new AtomicError('archive-invalid', `${path} cannot be decompressed: ${messageOf(error)}`, {
       cause: error,

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { describeDiskFull, isAtomicError, messageOf } from '../../errors.ts';
+import { describeDiskFull, isAtomicError, messageOf, TEMP_SPACE_HINT } from '../../errors.ts';
 import { hexOf } from '../../image/digest.ts';
 import { formatReference } from '../../image/reference.ts';
 import { limitUnpackedSize } from '../archive/open-archive.ts';
@@ -64,7 +64,7 @@ async function spool(engine: Engine, asked: string, file: string): Promise<void>
   try {
     await pipeline(bytes, limitUnpackedSize(`What the Docker engine gave for ${asked}`), writeAtOnce(target));
   } catch (error) {
-    const known = describeDiskFull(error, file);
+    const known = describeDiskFull(error, file, TEMP_SPACE_HINT);
     throw isAtomicError(known) ? known : engine.explain(error, doing);
   } finally {
     closeSync(target);
