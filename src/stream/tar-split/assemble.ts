@@ -1,7 +1,7 @@
 /** Puts a tar together again from what disassemble.ts (or Go's tar-split) wrote of it, and its files. */
 import { AtomicError } from '../../errors.ts';
 import { isRecord, parseJson } from '../../image/json.ts';
-import { limitExceeded, TAR_SPLIT_LINE_BYTES } from '../../limits.ts';
+import { limitExceeded, limitOf, TAR_SPLIT_LINE_BYTES } from '../../limits.ts';
 import { Crc64 } from '../crc64.ts';
 import { FILE, SEGMENT } from './disassemble.ts';
 
@@ -16,7 +16,8 @@ export type OpenFile = (name: string, size: number) => Iterable<Buffer> | AsyncI
  * The bytes of the tar. Memory is bounded by one line and one piece of a file.
  * @param lines the uncompressed lines, in pieces of any length
  * @param what subject of the error's sentence
- * @throws AtomicError `store-invalid` at a line that is no entry, or after a file that is not what it was; of `open`
+ * @throws AtomicError `store-invalid` at a line that is no entry, or after a file that is not what it was;
+ * `limit-exceeded` for entries without a byte, which keep a reader waiting, beyond `layer-entries`; of `open`
  */
 export async function* assembleTar(
   lines: AsyncIterable<Buffer>,
@@ -25,8 +26,14 @@ export async function* assembleTar(
 ): AsyncGenerator<Buffer> {
   let ready: Buffer[] = [];
   let readyBytes = 0;
+  let empty = 0;
   for await (const line of splitLines(lines, what)) {
-    for await (const piece of readEntry(parseEntry(line, what), open, what)) {
+    const entry = parseEntry(line, what);
+    if (isEmpty(entry) && ++empty > limitOf('layer-entries')) {
+      const sentence = `The record of the archive of ${what} has more than ${limitOf('layer-entries')} empty entries`;
+      throw limitExceeded('layer-entries', sentence);
+    }
+    for await (const piece of readEntry(entry, open, what)) {
       ready.push(piece);
       readyBytes += piece.length;
       if (readyBytes < CHUNK_BYTES) continue;
@@ -46,6 +53,10 @@ type SplitEntry =
       readonly size: number;
       readonly checksum: Buffer;
     };
+
+function isEmpty(entry: SplitEntry): boolean {
+  return (entry.type === SEGMENT ? entry.bytes.length : entry.size) === 0;
+}
 
 async function* readEntry(entry: SplitEntry, open: OpenFile, what: string): AsyncGenerator<Buffer> {
   if (entry.type === SEGMENT) {

@@ -5,6 +5,7 @@ import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { expect, test } from 'vitest';
 import { isAtomicError } from '../../../src/errors.ts';
+import { moveLimits } from '../../../src/limits.ts';
 import { Disassembler } from '../../../src/stream/tar-split/disassemble.ts';
 import { assembleTar } from '../../../src/stream/tar-split/assemble.ts';
 import { LayerFilter } from '../../../src/stream/tar/filter.ts';
@@ -95,6 +96,20 @@ test('what is in no tree as it stands in the tar is kept whole: a whiteout’s c
   const lines = await disassemble(tar);
   expect(lines.filter((line) => line.includes('"type":1'))).toEqual([]);
   expect((await assemble(lines, new Map())).equals(tar)).toBe(true);
+});
+
+test('a record of nothing but empty entries ends', async () => {
+  const restore = moveLimits({ 'layer-entries': 10 });
+  const empty = ['{"type":1,"payload":null}\n', '{"type":2,"payload":""}\n'];
+  try {
+    await expect(assemble(Array.from({ length: 5 }, () => empty).flat(), new Map())).resolves.toHaveLength(0);
+    for (const line of empty) {
+      const lines = Array.from({ length: 11 }, () => line);
+      await expect(assemble(lines, new Map())).rejects.toMatchObject({ code: 'limit-exceeded' });
+    }
+  } finally {
+    restore();
+  }
 });
 
 test('no segment is long, however much stands between two files', async () => {
