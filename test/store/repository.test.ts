@@ -1,7 +1,7 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createExec } from '../../src/host/exec.ts';
 import { readRepositoryConfig } from '../../src/store/repository-config.ts';
 import { Repository } from '../../src/store/repository.ts';
@@ -61,6 +61,37 @@ describe('of a repo that is somebody else’s, a pipe holds nobody up that stand
   it('the configuration', async () => {
     makePipe(`${folder()}/config`);
     expect((await failureOf(readRepositoryConfig(folder()))).code).toBe('store-invalid');
+  });
+});
+
+describe('the names of folders', () => {
+  /** A folder with one file, whose name is so long that it is two thirds of what is held. */
+  function writeFolder(path: string): void {
+    const nameEnd = 40_000_001;
+    const end = nameEnd + 32 + 4;
+    const numbers = [nameEnd, end, end + 4].map((number) => {
+      const bytes = Buffer.alloc(4);
+      bytes.writeUInt32LE(number);
+      return bytes;
+    });
+    writeFileSync(path, '');
+    truncateSync(path, nameEnd);
+    appendFileSync(path, Buffer.concat([Buffer.alloc(32), ...numbers]));
+  }
+
+  it('are held no more than memory has room for', async () => {
+    const repo = repository();
+    const [root, one, two] = ['a'.repeat(64), 'b'.repeat(64), 'c'.repeat(64)];
+    const folders = [one, two].map((sum, i) =>
+      Buffer.concat([Buffer.from(`${i}\0`), Buffer.from(sum + sum, 'hex'), Buffer.of(34, 2)]),
+    );
+    const numbers = Buffer.of(68, 2 * 68, 0);
+    writeFileSync(inFolder(repo.objectPath(root, 'dirtree')), Buffer.concat([...folders, numbers]));
+    for (const sum of [one, two]) writeFolder(inFolder(repo.objectPath(sum, 'dirtree')));
+    const opened = vi.spyOn(repo, 'objectPath');
+    const files = new TreeFiles(repo, root, 'bare');
+    for (const path of ['0/x', '0/y', '1/x', '0/x']) expect(files.find(path)).toBeUndefined();
+    expect(opened.mock.calls.map(([sum]) => sum)).toEqual([root, one, two, one]);
   });
 });
 

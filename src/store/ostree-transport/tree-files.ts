@@ -8,16 +8,19 @@ import { parseTreeObject } from '../tree-object.ts';
 
 /** Read at one time. */
 const CHUNK_BYTES = 256 * 1024;
-/** Folders whose names are held: those above a file, and a few beside them. */
+/** Folders whose names are held: those above a file, and a few beside them; bytes of their objects, but for the last. */
 const FOLDERS_HELD = 64;
-/** A folder of a million files has less. */
-const FOLDER_BYTES = 256 * 1024 * 1024;
+const FOLDERS_HELD_BYTES = 64 * 1024 * 1024;
+/** libostree takes no larger one of another repo; a folder of a million files has half of it. */
+const FOLDER_BYTES = 128 * 1024 * 1024;
 /** Of a compressed object's own header, without xattrs larger than any file system keeps. */
 const HEADER_BYTES = 16 * 1024 * 1024;
 
 interface Folder {
   readonly files: ReadonlyMap<string, string>;
   readonly folders: ReadonlyMap<string, string>;
+  /** Of its object. */
+  readonly size: number;
 }
 
 export class TreeFiles {
@@ -25,6 +28,7 @@ export class TreeFiles {
   readonly #root: string;
   readonly #compressed: boolean;
   readonly #held = new Map<string, Folder>();
+  #heldBytes = 0;
 
   /**
    * @param root checksum of the tree
@@ -120,9 +124,13 @@ export class TreeFiles {
       return held;
     }
     const folder = readFolder(this.#repository.objectPath(tree, 'dirtree'), tree);
+    for (const [oldest, { size }] of this.#held) {
+      if (this.#held.size < FOLDERS_HELD && this.#heldBytes + folder.size <= FOLDERS_HELD_BYTES) break;
+      this.#held.delete(oldest);
+      this.#heldBytes -= size;
+    }
     this.#held.set(tree, folder);
-    const [oldest] = this.#held.keys();
-    if (this.#held.size > FOLDERS_HELD && oldest !== undefined) this.#held.delete(oldest);
+    this.#heldBytes += folder.size;
     return folder;
   }
 }
@@ -137,6 +145,7 @@ function readFolder(path: string, tree: string): Folder {
     return {
       files: new Map(files.map(({ name, checksum }) => [name, checksum])),
       folders: new Map(folders.map((folder) => [folder.name, folder.tree])),
+      size: stats.size,
     };
   } finally {
     closeSync(file);
