@@ -18,6 +18,8 @@ export interface AuthorizerOptions {
 export class Authorizer {
   readonly #options: AuthorizerOptions;
   readonly #tokens = new Map<string, Promise<Token>>();
+  /** What they were asked with, but for scopes of single requests. */
+  #asked = '';
   #credentials: Promise<Credentials | undefined> | undefined;
   #method: 'none' | 'basic' | TokenRequest = 'none';
 
@@ -50,8 +52,10 @@ export class Authorizer {
     const bearer = challenges.find(({ scheme }) => scheme === 'bearer');
     if (bearer !== undefined) {
       const request = readTokenChallenge(bearer, [...scopes, ...also], registry);
-      this.#method = { ...request, scopes: request.scopes.filter((scope) => !also.includes(scope)) };
-      await this.#forget(withScopes(this.#method, also), sent);
+      const method = { ...request, scopes: request.scopes.filter((scope) => !also.includes(scope)) };
+      this.#method = method;
+      this.#keepTokensOf(tokenUrl(method).href);
+      await this.#forget(withScopes(method, also), sent);
     } else if (challenges.some(({ scheme }) => scheme === 'basic')) {
       this.#method = 'basic';
     }
@@ -76,6 +80,12 @@ export class Authorizer {
   async #fetchToken(request: TokenRequest): Promise<Token> {
     const call = createTokenCall(request, await this.#findCredentials());
     return readToken(await this.#options.fetchToken(call), request.realm, Date.now());
+  }
+
+  /** No others: a registry that wants something else each time would fill the memory with them. */
+  #keepTokensOf(asked: string): void {
+    if (asked !== this.#asked) this.#tokens.clear();
+    this.#asked = asked;
   }
 
   async #forget(request: TokenRequest, sent: string | undefined): Promise<void> {

@@ -1,6 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { Authorizer } from '../../../src/transport/registry/auth.ts';
+import { parseChallenges } from '../../../src/transport/registry/challenge.ts';
 import type { FakeRegistry } from '../../registry/fake-registry.ts';
 import { failureOf, makeFolder, openSource, startRegistry } from './setup.ts';
 
@@ -130,6 +132,25 @@ describe('a token server', () => {
     });
     expect((await failureOf(source.getManifest())).code).toBe('unauthorized');
     expect(registry.count(/token/)).toBe(3);
+  });
+
+  it('is asked again when the registry has wanted another token since: of those before none is kept', async () => {
+    const registry = new URL('https://r.example');
+    const calls: string[] = [];
+    const authorizer = new Authorizer({
+      registry,
+      scopes: ['repository:app:pull'],
+      findCredentials: async () => undefined,
+      fetchToken: async ({ url }) => Buffer.from(`{"token":"${calls.push(url.href)}","expires_in":1000}`),
+    });
+    const meet = (scope: string): Promise<string | undefined> =>
+      authorizer.meet(
+        parseChallenges(`Bearer realm="https://t.example/token",scope="repository:${scope}:pull"`),
+        undefined,
+      );
+    expect([await meet('a'), await meet('a'), await meet('b'), await meet('a')]).toEqual(
+      ['1', '1', '2', '3'].map((token) => `Bearer ${token}`),
+    );
   });
 
   it('is asked again when a token is too old', async () => {
