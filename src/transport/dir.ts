@@ -114,8 +114,10 @@ export async function openDirDestination(path: string, claiming?: Claiming): Pro
         await files.write(keep(signatureName(undefined, i + 1)), bytes);
       await files.write(join(path, 'version'), Buffer.from(VERSION));
       await files.write(join(path, 'manifest.json'), reference);
-      const stale = (await readdir(path)).filter((name) => IMAGE_FILE.test(name) && !kept.has(name));
-      await Promise.all(stale.map((name) => rm(join(path, name), { force: true })));
+      const stale = (await readdir(path, { withFileTypes: true })).filter(
+        (entry) => IMAGE_FILE.test(entry.name) && !kept.has(entry.name) && !entry.isDirectory(),
+      );
+      await Promise.all(stale.map(({ name }) => rm(join(path, name), { force: true })));
       await files.removeKept();
     },
     async close() {

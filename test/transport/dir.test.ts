@@ -137,6 +137,16 @@ describe('writing', () => {
     );
   });
 
+  test('leaves folders alone that are called like a blob or a signature', async () => {
+    const names = ['a'.repeat(64), 'signature-1'];
+    for (const name of names) mkdirSync(join(path(), name), { recursive: true });
+    const destination = await openDirDestination(path());
+    await storeImage(destination, smallImage(), 'reference');
+    await destination.commit();
+    await destination.close();
+    expect(readdirSync(path())).toEqual(expect.arrayContaining([...names, 'manifest.json']));
+  });
+
   test('changes nothing that is read before the commit', async () => {
     const [old, next] = [smallImage('1'), smallImage('2')];
     writeDirTransport(path(), old);
