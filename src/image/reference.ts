@@ -109,6 +109,14 @@ export function parseRegistryImage(given: string): RegistryImage {
         : 'An image is written [HOST[:PORT]/]NAME[:TAG] or …@sha256:DIGEST, NAME in lower case.',
     });
   const [beforeDigest, digest] = splitOnce(given, '@');
+  // As in a URL; a digest has neither. It is not repeated.
+  if (digest !== undefined && /[./]/.test(digest)) {
+    throw new AtomicError(
+      'reference-invalid',
+      `"${given.replace(/^.*@/s, '…@')}" is no image name: user and password have no place in it`,
+      { hint: 'Log in with `atomic-ts login`, or give --creds USER:PASSWORD.' },
+    );
+  }
   if (digest !== undefined && !isDigest(digest))
     throw invalid(`"${digest}" is no digest, such as sha256: and 64 hexadecimal digits`);
   const slash = beforeDigest.lastIndexOf('/');
