@@ -48,7 +48,6 @@ install:
 	install -d $(LIBDIR) $(BINDIR)
 	cp -R dist/. $(LIBDIR)/
 	chmod 755 $(LIBDIR)/atomic-ts.js
-	echo '{"type":"module"}' >$(LIBDIR)/package.json
 	ln -sfn ../lib/atomic-ts/atomic-ts.js $(BINDIR)/atomic-ts
 	for page in docs/man/*.1; do test ! -e $$page || install -D -m 644 -t $(MANDIR) $$page; done
 	install -d $(UNITDIR)

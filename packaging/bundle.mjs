@@ -1,6 +1,6 @@
 // Builds dist/: one entry and the chunks that it loads lazily, with every dependency inside, so that the installed
 // program needs node and nothing else.
-import { readFile, rm, cp } from 'node:fs/promises';
+import { readFile, rm, cp, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
 
 const { version } = JSON.parse(await readFile('package.json', 'utf8'));
@@ -24,4 +24,6 @@ await build({
   },
   logLevel: 'warning',
 });
+// Where nothing says so, node reads each file as CommonJS first, to find out that it is none.
+await writeFile('dist/package.json', '{"type":"module"}\n');
 await cp('templates', 'dist/templates', { recursive: true });
