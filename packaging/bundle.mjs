@@ -17,6 +17,7 @@ await build({
   // Readable stack traces matter more than the bytes.
   minify: false,
   legalComments: 'linked',
+  alias: { undici: './packaging/undici.cjs' },
   define: { ATOMIC_TS_VERSION: JSON.stringify(version) },
   banner: {
     // CommonJS dependencies ask for `require`, which an ES module does not have.
