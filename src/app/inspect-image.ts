@@ -13,6 +13,7 @@ import { DOCKER_CONFIG, DOCKER_MANIFEST, OCI_CONFIG } from '../image/media-type.
 import type { Platform } from '../image/platform.ts';
 import { parseRegistryImage, type ImageReference } from '../image/reference.ts';
 import { isSchema1, makeConfig, parseSchema1 } from '../image/schema1.ts';
+import { parseEngineImage } from '../transport/docker-daemon/engine-image.ts';
 import { listTags } from '../transport/registry/tags.ts';
 import type { TransferApp } from './context.ts';
 import { openForReading } from './open-image.ts';
@@ -201,10 +202,13 @@ function nameOf(reference: ImageReference): string {
   const given = 'image' in reference ? reference.image : undefined;
   if (given === undefined || reference.transport === 'ostree') return '';
   try {
+    // An image's id is no name, though it looks like one.
+    if (reference.transport === 'docker-daemon' && parseEngineImage(reference.image).id !== undefined)
+      return '';
     const { domain, repository } = typeof given === 'string' ? parseRegistryImage(given) : given;
     return `${domain}/${repository}`;
   } catch (error) {
-    // An image's id is no name.
+    // Nor is an image's place in an archive.
     if (isAtomicError(error, 'reference-invalid')) return '';
     throw error;
   }

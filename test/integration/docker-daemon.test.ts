@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { inspectImage } from '../../src/app/inspect-image.ts';
 import { AtomicError } from '../../src/errors.ts';
 import { hexOf } from '../../src/image/digest.ts';
 import { parseManifest } from '../../src/image/manifest.ts';
@@ -16,6 +17,7 @@ import type { EngineOptions } from '../../src/transport/docker-daemon/engine.ts'
 import type { ImageDestination, ImageSource } from '../../src/transport/transport.ts';
 import { buildImage, type BuiltImage } from '../fixtures/image-builder.ts';
 import { useTempFolder } from '../fixtures/temp-folder.ts';
+import { openQuietTransfer } from '../fixtures/transfer-app.ts';
 import { DOCKER_PROGRAM, startRealDocker, type RealDocker } from '../registry/real-docker.ts';
 import { messageOfFailure, plainImage, readImage, storeImage } from '../transport/images.ts';
 
@@ -140,6 +142,20 @@ describe('docker-daemon:', () => {
       expect(imageName).toBe(hexOf(image.configDigest).slice(0, 12));
       expect(await blobsIn(source)).toEqual(blobs(image));
     }
+  });
+
+  test('an image has no name for inspect when it is asked for by its id, as with skopeo', async () => {
+    const image = plainImage('by', 'id');
+    await store(openDockerDaemonDestination('by/id:1', options()), image);
+    const app = await openQuietTransfer();
+    const nameOf = async (asked: string): Promise<string> => {
+      const request = { image: `docker-daemon:${asked}`, access: { daemonHost: docker.host }, platform: {} };
+      return (await inspectImage(app, request, false)).name;
+    };
+    const format = ['--daemon-host', docker.host, '--format', '{{.Name}}'];
+    for (const asked of ['by/id:1', image.configDigest])
+      expect(`${await nameOf(asked)}\n`).toBe(skopeo('inspect', ...format, `docker-daemon:${asked}`));
+    expect(await nameOf(hexOf(image.configDigest))).toBe('');
   });
 
   test('skopeo sees the same image there', async () => {
