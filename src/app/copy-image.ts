@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { copyImage, type CopyOptions, type CopyOutcome, type ZstdPrograms } from '../copy/copy.ts';
 import { readDocument } from '../copy/read-document.ts';
 import { withManifest } from '../copy/top-manifest.ts';
-import { AtomicError, messageOf } from '../errors.ts';
+import { AtomicError, fileProblemOf } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
 import { formatReference, type ImageReference } from '../image/reference.ts';
 import type { Platform } from '../image/platform.ts';
@@ -100,7 +100,7 @@ async function writeDigest(path: string, digest: string): Promise<void> {
   await writeFile(resolve(path), digest).catch((error: unknown) => {
     throw new AtomicError(
       'host-file',
-      `The image is copied, but ${path} cannot be written: ${messageOf(error)}`,
+      `The image is copied, but ${path} cannot be written: ${fileProblemOf(error)}`,
       {
         cause: error,
         hint: `Its digest is ${digest}.`,

@@ -124,6 +124,10 @@ describe('a copy that changes nothing', () => {
     const digestFile = join(folder(), 'digest');
     await copy(at('index'), dir('ours'), { platform: { architecture: 'arm64' }, digestFile });
     expect(readFileSync(digestFile, 'utf8')).toBe(images[1]?.digest);
+    const nowhere = join(folder(), 'none/digest');
+    await expect(copy(at('index'), dir('other'), { digestFile: nowhere })).rejects.toThrow(
+      `The image is copied, but ${nowhere} cannot be written: there is no such file or folder`,
+    );
     expect(skopeo('inspect', '--raw', dir('ours'))).toEqual(images[1]?.manifest);
   });
 
