@@ -9,6 +9,7 @@ import {
   parseJson,
   type JsonRecord,
 } from '../image/json.ts';
+import { readConfigDocument } from '../image/config.ts';
 import { DOCKER_CONFIG, DOCKER_MANIFEST, OCI_CONFIG } from '../image/media-type.ts';
 import type { Platform } from '../image/platform.ts';
 import { parseRegistryImage, type ImageReference } from '../image/reference.ts';
@@ -157,9 +158,8 @@ async function describe(
   // Registries have seen odd types on Docker's configs, and an old OCI image may name none.
   const isImage = isDocker || ['', OCI_CONFIG, DOCKER_CONFIG].includes(config.mediaType);
   const document = isImage
-    ? parseJson(await readBlob(source, config, 'config-size', what), what, 'config-invalid')
-    : {};
-  if (!isRecord(document)) throw new AtomicError('config-invalid', `${what} is not a JSON object`);
+    ? readConfigDocument(await readBlob(source, config, 'config-size', what), what)
+    : undefined;
   return {
     tag: '',
     layers: layers.map(({ mediaType, digest, size, annotations }) => ({
@@ -169,7 +169,7 @@ async function describe(
       // Docker's descriptors have none, whatever is written there.
       annotations: isDocker ? undefined : annotations,
     })),
-    config: isImage ? document : undefined,
+    config: document,
     madeOtherwise: isDocker ? NEVER : undefined,
   };
 }

@@ -45,6 +45,27 @@ export function refuseOtherSpellings(record: JsonRecord, keys: readonly string[]
 }
 
 /**
+ * An object with its fields under the names that we know them by: Go's encoding/json, and with it Docker, reads `user`
+ * for `User`.
+ * @throws AtomicError with the given code when that makes two of its keys one
+ */
+export function spellAsKnown(
+  record: JsonRecord,
+  keys: readonly string[],
+  where: string,
+  code: ErrorCode,
+): JsonRecord {
+  const folded = new Map(keys.map((key) => [fold(key), key]));
+  const spelled = new Map<string, unknown>();
+  for (const [key, value] of Object.entries(record)) {
+    const known = folded.get(fold(key)) ?? key;
+    if (spelled.has(known)) throw new AtomicError(code, `${where} has "${known}" in two spellings`);
+    spelled.set(known, value);
+  }
+  return Object.fromEntries(spelled);
+}
+
+/**
  * Refuses a document in which an object has a key twice: Go's encoding/json puts the values together, others take the
  * first or, as we do, the last, so that other tools would see another image under the same digest.
  * @param document what `bytes` were parsed to

@@ -37,3 +37,35 @@ test('a config in two parts, which Go puts together, is refused', () => {
   const text = '{"rootfs":{"type":"layers"},"config":{"User":"nobody"},"config":{"Cmd":["sh"]}}';
   expect(() => parseImageConfig(Buffer.from(text), 'it')).toThrow('it has a key twice');
 });
+
+test('a config’s keys are read as Go reads them: whatever their case is', () => {
+  const text = JSON.stringify({
+    Architecture: 'amd64',
+    rootFS: { TYPE: 'layers', Diff_IDs: [`sha256:${'0'.repeat(64)}`] },
+    config: {
+      user: 'nobody',
+      'wor\u212Aingdir': '/srv',
+      labels: { user: 'x' },
+      HEALTHCHECK: { test: ['CMD', 'ok'] },
+    },
+  });
+  expect(parseImageConfig(Buffer.from(text), 'it')).toMatchObject({
+    architecture: 'amd64',
+    diffIds: [`sha256:${'0'.repeat(64)}`],
+    user: 'nobody',
+    // The Kelvin sign is a k.
+    workingDir: '/srv',
+    labels: { user: 'x' },
+    healthCheck: { command: ['ok'] },
+  });
+});
+
+test.each([
+  [
+    '{"rootfs":{"type":"layers"},"config":{"User":"a","user":"b"}}',
+    'it, config, has "User" in two spellings',
+  ],
+  ['{"rootfs":{"type":"layers"},"Rootfs":{}}', 'it has "rootfs" in two spellings'],
+])('and refused where two are one then: %s', (text, told) => {
+  expect(() => parseImageConfig(Buffer.from(text), 'it')).toThrow(told);
+});
