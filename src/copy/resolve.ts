@@ -9,6 +9,7 @@ import { choosePlatform, formatPlatform, platformsOf, type Platform } from '../i
 import { limitExceeded, limitOf, type Cap } from '../limits.ts';
 import { readAll } from '../stream/read-all.ts';
 import { VerifyStream } from '../stream/verify.ts';
+import { formatAvailable } from '../transport/available-names.ts';
 import type { ImageSource } from '../transport/transport.ts';
 import { isManifest, readDocument, type SourceDocument } from './read-document.ts';
 
@@ -63,10 +64,11 @@ export async function chooseInstance(
 }
 
 function noSuchPlatform(name: string, wanted: Platform, there: readonly Platform[]): AtomicError {
-  const names = there.map(formatPlatform).join(', ');
+  const names = [...new Set(there.map(formatPlatform))];
+  const available = names.length === 0 ? 'it has none that names a platform' : formatAvailable(names);
   return new AtomicError(
     'platform-missing',
-    `${name} has no image for ${formatPlatform(wanted)}; it has ${names === '' ? 'none that names a platform' : names}`,
+    `${name} has no image for ${formatPlatform(wanted)}; ${available}`,
     { hint: 'Build or push the image for this platform, or name one of its manifests by digest.' },
   );
 }

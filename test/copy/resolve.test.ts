@@ -77,6 +77,13 @@ describe('resolveManifest', () => {
     expect((await failureOf(resolveManifest(empty, AMD64, undefined))).message).toContain(
       'none that names a platform',
     );
+    // A hostile index has more and longer names than anybody wants to read.
+    const many = Array.from({ length: 50 }, (_, i) =>
+      imageFor({ os: 'x'.repeat(9000), architecture: `${i}` }),
+    );
+    const { message } = await failureOf(resolveManifest(sourceOf(buildIndex(many)), AMD64, undefined));
+    expect(message).toMatch(/ and 30 more$/);
+    expect(message.length).toBeLessThan(5000);
   });
 
   test('follows indexes in indexes, but not for ever', async () => {
