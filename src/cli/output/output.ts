@@ -84,10 +84,10 @@ export class Output {
     const advice = ours?.hint ?? (ours === undefined ? undefined : HINTS[ours.code]);
     if (this.options.json) {
       const { code = 'internal', details, trouble } = ours ?? {};
-      const told = { event: 'error', code, message: messageOf(error), hint: advice, details, trouble };
+      const told = { event: 'error', code, message: sentenceOf(error), hint: advice, details, trouble };
       this.#json(process.stderr, JSON.stringify(told));
     } else {
-      const shown = [ours?.details, messageOf(error), advice, ...(ours?.trouble ?? [])];
+      const shown = [ours?.details, sentenceOf(error), advice, ...(ours?.trouble ?? [])];
       for (const text of shown) if (text !== undefined && text !== '') this.#told(text);
     }
     if (this.options.debug || ours === undefined) this.#trace(error);
@@ -116,4 +116,12 @@ export class Output {
     for (let at = error; at instanceof Error; at = at.cause)
       process.stderr.write(`${escapeControls(at.stack ?? at.message)}\n`);
   }
+}
+
+/** What is wrong is named so that it can stand in the middle of a sentence too: "the config of x". */
+function sentenceOf(error: unknown): string {
+  return messageOf(error).replace(
+    /^(?:the|an?)(?= )/,
+    (article) => `${article[0]?.toUpperCase()}${article.slice(1)}`,
+  );
 }

@@ -21,3 +21,14 @@ describe('with --json, a terminal is given nothing that would act there, and a p
     expect(Object.values(JSON.parse(whole) as Record<string, unknown>)).toContain(text);
   });
 });
+
+it.each([
+  ['the config of x is not valid', 'The config of x is not valid'],
+  ['an index is missing', 'An index is missing'],
+  ['theory/app:1 is not there', 'theory/app:1 is not there'],
+])('an error begins as sentences do, unless that is a name: %s', (message, told) => {
+  const written: string[] = [];
+  vi.spyOn(process.stderr, 'write').mockImplementation((chunk) => written.push(String(chunk)) > 0);
+  new Output({ json: false, quiet: false, debug: false }).error(new AtomicError('value-invalid', message));
+  expect(written[0]).toBe(`${told}\n`);
+});
