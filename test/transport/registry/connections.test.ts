@@ -1,72 +1,18 @@
-import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { createServer, request } from 'node:http';
-import { createConnection, createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { makeCertificates } from '../../registry/certificates.ts';
+import { startProxy, startSocksProxy } from '../../registry/proxies.ts';
 import { cleanUp, failureOf, openSource, startRegistry } from './setup.ts';
 
-/** A proxy that leads every host to the given one, and tells what it was asked. */
-async function startProxy(
-  target: string,
-): Promise<{ url: string; asked: string[]; authorizations: unknown[] }> {
-  const asked: string[] = [];
-  const authorizations: unknown[] = [];
-  const [host = '', port = ''] = target.split(':');
-  const server = createServer((incoming, outgoing) => {
-    asked.push(`${incoming.method} ${incoming.url}`);
-    authorizations.push(incoming.headers['proxy-authorization']);
-    const path = new URL(incoming.url ?? '').pathname;
-    request({ host, port, path, headers: { accept: '*/*' } }, (answer) => {
-      outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
-      answer.pipe(outgoing);
-    }).end();
-  });
-  server.on('connect', (incoming, socket) => {
-    asked.push(`CONNECT ${incoming.url}`);
-    authorizations.push(incoming.headers['proxy-authorization']);
-    const tunnel = createConnection({ host, port: Number(port) }, () => {
-      socket.write('HTTP/1.1 200 OK\r\n\r\n');
-      tunnel.pipe(socket).pipe(tunnel);
-    });
-    for (const end of [tunnel, socket]) end.on('error', () => end.destroy());
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  cleanUp(async () => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
-  return { url: `http://us%40er:se%3Acret@127.0.0.1:${address.port}`, asked, authorizations };
-}
-
-/** One that speaks SOCKS5 and takes one user with a password: RFC 1928, RFC 1929. */
-async function startSocksProxy(target: string): Promise<{ url: string; told: string[] }> {
-  const told: string[] = [];
-  const [host = '', port = ''] = target.split(':');
-  const answers = [Buffer.of(5, 2), Buffer.of(1, 0), Buffer.from('05000001000000000000', 'hex')];
-  const server = createTcpServer((client) => {
-    let step = 0;
-    const answer = (bytes: Buffer): void => {
-      told.push(bytes.toString('latin1'));
-      client.write(answers[step] ?? '');
-      if (++step < answers.length) return;
-      client.off('data', answer);
-      const tunnel = createConnection({ host, port: Number(port) });
-      tunnel.pipe(client).pipe(tunnel);
-      for (const end of [tunnel, client]) end.on('error', () => end.destroy());
-    };
-    client.on('data', answer);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  cleanUp(async () => server.close());
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
-  return { url: `socks5://us%40er:se%3Acret@127.0.0.1:${address.port}`, told };
+/** One that ends with the test. */
+async function proxied<T extends { close(): void }>(
+  start: (host: string) => Promise<T>,
+  host: string,
+): Promise<T> {
+  const proxy = await start(host);
+  cleanUp(async () => proxy.close());
+  return proxy;
 }
 
 const BASIC = `Basic ${Buffer.from('us@er:se:cret').toString('base64')}`;
@@ -75,7 +21,7 @@ describe('a proxy', () => {
   it('is asked for the URL of a plain registry', async () => {
     const registry = await startRegistry();
     registry.addImage('app', '1', []);
-    const proxy = await startProxy(registry.host);
+    const proxy = await proxied(startProxy, registry.host);
     await openSource('registry.example/app:1', { environment: { HTTP_PROXY: proxy.url } }).getManifest();
     expect(proxy.asked).toEqual(['GET http://registry.example/v2/app/manifests/1']);
     expect(proxy.authorizations).toEqual([BASIC]);
@@ -86,7 +32,7 @@ describe('a proxy', () => {
     cleanUp(() => certificates.remove());
     const registry = await startRegistry({ tls: certificates.server });
     registry.addImage('app', '1', []);
-    const proxy = await startProxy(registry.host);
+    const proxy = await proxied(startProxy, registry.host);
     const told = {
       plainHttp: false,
       environment: { HTTPS_PROXY: proxy.url, SSL_CERT_FILE: `${certificates.folder}/ca.crt` },
@@ -102,7 +48,7 @@ describe('a proxy', () => {
   it('may speak SOCKS5, and is told the name of the registry', async () => {
     const registry = await startRegistry();
     registry.addImage('app', '1', []);
-    const proxy = await startSocksProxy(registry.host);
+    const proxy = await proxied(startSocksProxy, registry.host);
     const environment = { HTTP_PROXY: proxy.url };
     await openSource('registry.example:5000/app:1', { environment }).getManifest();
     expect(proxy.told.slice(1)).toEqual([
