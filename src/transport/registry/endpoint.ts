@@ -1,4 +1,4 @@
-import { ConnectionFailure, isWithoutTls } from './failure.ts';
+import { ConnectionFailure, isTlsFailure, isWithoutTls } from './failure.ts';
 import { discardBody, type Send } from './http.ts';
 import type { RegistryOptions } from './options.ts';
 import { isLoopback } from './proxy.ts';
@@ -8,7 +8,7 @@ const DOCKER_HUB = 'registry-1.docker.io';
 
 /**
  * The URL of a registry. It is https, unless plain HTTP was asked for. On the machine itself, or when
- * certificates are not checked, https is tried first and plain HTTP taken when nothing there speaks TLS.
+ * certificates are not checked, https is tried first and plain HTTP taken when nothing there speaks TLS, as skopeo does it.
  * @throws ConnectionFailure when neither answers, or TLS answers and fails
  */
 export async function findEndpoint(
@@ -26,8 +26,8 @@ export async function findEndpoint(
     return secure;
   } catch (error) {
     if (!(error instanceof ConnectionFailure) || signal?.aborted === true) throw error;
-    // Without a port in the name, plain HTTP is on another port, and nothing need listen on this one.
-    if (isWithoutTls(error) || error.code === 'ECONNREFUSED') return plain;
-    throw error;
+    // Without a port in the name, plain HTTP is on another port, and has a proxy of its own: nothing need be here.
+    if (isTlsFailure(error) && !isWithoutTls(error)) throw error;
+    return plain;
   }
 }

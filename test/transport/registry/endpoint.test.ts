@@ -1,8 +1,10 @@
 import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { messageOf } from '../../../src/errors.ts';
 import { parseRegistryImage } from '../../../src/image/reference.ts';
 import { findEndpoint } from '../../../src/transport/registry/endpoint.ts';
+import { ConnectionFailure } from '../../../src/transport/registry/failure.ts';
 import { makeCertificates, type TestCertificates } from '../../registry/certificates.ts';
 import { failureOf, makeFolder, openSource, startRegistry } from './setup.ts';
 
@@ -30,6 +32,26 @@ describe('the endpoint of a registry', () => {
     expect((await find('r.example:5000/app')).href).toBe('https://r.example:5000/');
     expect((await find('busybox')).href).toBe('https://registry-1.docker.io/');
     expect((await find('index.docker.io/library/busybox')).href).toBe('https://registry-1.docker.io/');
+  });
+
+  it.each([
+    ['ETIMEDOUT', 'http://r.example/'],
+    ['ECONNREFUSED', 'http://r.example/'],
+    ['ERR_SSL_WRONG_VERSION_NUMBER', 'http://r.example/'],
+    ['CERT_HAS_EXPIRED', 'CERT_HAS_EXPIRED'],
+    ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED'],
+  ])('without checks is plain HTTP where nothing speaks TLS: %s', async (code, found) => {
+    const unchecked = {
+      plainHttp: false,
+      tlsVerify: false,
+      userAgent: '',
+      report: () => undefined,
+      environment: {},
+    };
+    const endpoint = findEndpoint('r.example', unchecked, ({ url }) => {
+      return Promise.reject(new ConnectionFailure(url, Object.assign(new Error(code), { code })));
+    });
+    expect(await endpoint.then(({ href }) => href, messageOf)).toBe(found);
   });
 
   it('is plain HTTP when that was asked for', async () => {
