@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 /**
  * unit: pure code and fakes, in parallel. integration: real ostree, registries and archives in temp folders.
- * e2e: throw-away hosts under a real systemd; two files at a time, because much of it is waiting.
+ * e2e: throw-away hosts under a real systemd. Three files at a time on whatever there is: much of it is waiting.
  */
 export default defineConfig({
   test: {
@@ -13,7 +13,7 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['test/integration/**', 'test/e2e/**'],
-          maxWorkers: 2,
+          maxWorkers: 3,
           // Far above what any takes: a busy machine is no failure.
           testTimeout: 60_000,
         },
@@ -22,8 +22,8 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
-          // Each file has its folders, registries and engines to itself. On two cores vitest's own choice is one worker.
-          maxWorkers: 2,
+          // Each file has its folders, registries and engines to itself. Vitest's own choice on two cores is one.
+          maxWorkers: 3,
           setupFiles: ['test/integration/keep-machine-untouched.ts'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
@@ -34,7 +34,7 @@ export default defineConfig({
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
           // Each file has hosts of its own, which see nothing of each other.
-          maxWorkers: 2,
+          maxWorkers: 3,
           testTimeout: 180_000,
           hookTimeout: 180_000,
         },

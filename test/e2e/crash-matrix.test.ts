@@ -1,6 +1,6 @@
 /**
  * Every change is killed (SIGKILL) at each moment at which it is about to change the disk or has to do with another
- * program; `atomic-ts repair` then has to leave the old state or the new one. Two hosts share the work.
+ * program; `atomic-ts repair` then has to leave the old state or the new one. Three hosts share the work.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { BuiltImage } from '../fixtures/image-builder.ts';
@@ -113,10 +113,11 @@ async function openCrashStage(): Promise<Stage> {
   return stage;
 }
 
-/** What each of the hosts does; the pulls and prunes go last, because they take images away. */
+/** What each of the hosts does, in about the same time; what takes images away goes last. */
 const HOSTS = [
-  ['install', 'rollback', 'prune of a deployment', 'delete', 'pull'],
-  ['update', 'uninstall', 'repair', 'prune of layers'],
+  ['repair', 'install', 'prune of layers'],
+  ['update', 'rollback', 'delete'],
+  ['uninstall', 'prune of a deployment', 'pull'],
 ] as const;
 const stages: Stage[] = [];
 interface Result {
