@@ -10,6 +10,8 @@ interface Row {
 
 const REDRAW_MS = 100;
 const BAR_CELLS = 24;
+/** Of fewer cells a bar says nothing. */
+const LEAST_BAR_CELLS = 4;
 /** Of a terminal that does not say. */
 const COLUMNS = 80;
 
@@ -47,8 +49,9 @@ export class LayerBoard {
     const rows = [...this.#rows.values()];
     // Those that are through are left behind above the others: what is drawn over again must not outgrow the screen.
     const over = rows.filter(({ event }) => isOver(event));
+    const room = (this.#columns() || COLUMNS) - 1;
     const lines = [...over, ...rows.filter(({ event }) => !isOver(event))].map(
-      (row) => `\r\u001b[2K${formatRow(row).slice(0, (this.#columns() || COLUMNS) - 1)}\n`,
+      (row) => `\r\u001b[2K${formatRow(row, room).slice(0, room)}\n`,
     );
     for (const { event } of over) this.#rows.delete(event.digest);
     this.#drawnLines = this.#rows.size;
@@ -60,13 +63,16 @@ function isOver({ state }: LayerEvent): boolean {
   return state === 'done' || state === 'present';
 }
 
-function formatRow({ event, startedAt }: Row): string {
+/** On a narrow terminal the bar gets shorter, and goes before the figures do. */
+function formatRow({ event, startedAt }: Row, room: number): string {
   const { digest, state, bytes, total } = event;
   const name = digest.slice(digest.indexOf(':') + 1, digest.indexOf(':') + 13);
   if (state === 'present') return `${name}  already there (${formatSize(total)})`;
   if (state === 'done') return `${name}  done (${formatSize(total)})`;
-  const filled = total === 0 ? BAR_CELLS : Math.min(BAR_CELLS, Math.floor((bytes / total) * BAR_CELLS));
   const seconds = Math.max(0.001, (Date.now() - startedAt) / 1000);
-  const bar = '#'.repeat(filled).padEnd(BAR_CELLS, '.');
-  return `${name}  [${bar}] ${formatSize(bytes)} of ${formatSize(total)}, ${formatSize(Math.round(bytes / seconds))}/s`;
+  const figures = `${formatSize(bytes)} of ${formatSize(total)}, ${formatSize(Math.round(bytes / seconds))}/s`;
+  const cells = Math.min(BAR_CELLS, room - `${name}  [] ${figures}`.length);
+  if (cells < LEAST_BAR_CELLS) return `${name}  ${figures}`;
+  const filled = total === 0 ? cells : Math.min(cells, Math.floor((bytes / total) * cells));
+  return `${name}  [${'#'.repeat(filled).padEnd(cells, '.')}] ${figures}`;
 }

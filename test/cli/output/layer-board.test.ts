@@ -40,4 +40,19 @@ describe('the board of layers', () => {
     ).update(layer('a', 'done'));
     expect(text).toBe('\r\u001b[2Kaaaaaaaaaaaa  done (2.0 B)\n');
   });
+
+  it.each([
+    [100, /^a{12} {2}\[#{12}\.{12}\] 1\.0 B of 2\.0 B, \S+ \S+\/s$/],
+    [50, /^a{12} {2}\[#+\.+\] 1\.0 B of 2\.0 B, \S+ \S+\/s$/],
+    [40, /^a{12} {2}1\.0 B of 2\.0 B, \S+ \S+\/s$/],
+  ])('shows the figures before the bar, in %d columns', (columns, row) => {
+    let text = '';
+    new LayerBoard(
+      (more) => (text += more),
+      () => columns,
+    ).update(layer('a', 'started'));
+    const shown = text.replace('\r\u001b[2K', '').trimEnd();
+    expect(shown).toMatch(row);
+    expect(shown.length).toBeLessThan(columns);
+  });
 });
