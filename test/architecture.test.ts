@@ -54,6 +54,7 @@ const OWNERS: Readonly<Record<string, string>> = {
   tar: 'transport',
   'smol-toml': 'config',
   undici: 'transport',
+  socks: 'transport',
   yaml: 'config',
 };
 

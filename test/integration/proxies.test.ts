@@ -1,11 +1,11 @@
 /** The built program through proxies: what it takes of undici is chosen when it is built. */
 import { join } from 'node:path';
-import { beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { runWell } from '../fixtures/built-program.ts';
 import { buildImage, writeDirTransport } from '../fixtures/image-builder.ts';
 import { useTempFolder } from '../fixtures/temp-folder.ts';
 import { startProxy, startSocksProxy } from '../registry/proxies.ts';
-import { makeCertificates } from '../registry/certificates.ts';
+import { makeCertificates, type TestCertificates } from '../registry/certificates.ts';
 import { startRealRegistry, type RealRegistryOptions } from '../registry/real-registry.ts';
 
 const folder = useTempFolder();
@@ -42,24 +42,31 @@ test('a plain registry', async () => {
   expect(proxy.asked).toContain('GET http://registry.example/v2/app/manifests/1');
 });
 
-test('a registry with TLS, in a tunnel', async () => {
-  const certificates = await makeCertificates();
-  try {
-    const { digest, proxy } = await throughProxy(startProxy, {
-      tls: {
-        certificate: join(certificates.folder, 'server.crt'),
-        key: join(certificates.folder, 'server.key'),
-      },
-    });
+describe('a registry with TLS', () => {
+  let certificates: TestCertificates;
+  let tls: NonNullable<RealRegistryOptions['tls']>;
+  beforeAll(async () => {
+    certificates = await makeCertificates();
+    const [certificate, key] = ['server.crt', 'server.key'].map((name) => join(certificates.folder, name));
+    tls = { certificate: certificate ?? '', key: key ?? '' };
+  });
+  afterAll(() => certificates.remove());
+
+  test('in a tunnel', async () => {
+    const { digest, proxy } = await throughProxy(startProxy, { tls });
     expect(digest).toBe(IMAGE.digest);
     expect(new Set(proxy.asked)).toEqual(new Set(['CONNECT registry.example:443']));
-  } finally {
-    await certificates.remove();
-  }
+  });
+
+  test('by SOCKS5', async () => {
+    const { digest, proxy } = await throughProxy(startSocksProxy, { tls });
+    expect(digest).toBe(IMAGE.digest);
+    expect(proxy.told.join()).toContain('registry.example\u0001\u00bb');
+  });
 });
 
-test('SOCKS5', async () => {
+test('a plain registry by SOCKS5', async () => {
   const { digest, proxy } = await throughProxy(startSocksProxy);
   expect(digest).toBe(IMAGE.digest);
-  expect(proxy.told.join()).toContain('registry.example');
+  expect(proxy.told.join()).toContain('registry.example\u0000P');
 });

@@ -65,13 +65,11 @@ export async function startSocksProxy(target: string): Promise<SocksProxy> {
   return { url: await listen(server, 'socks5'), told, close: () => void server.close() };
 }
 
-/** Makes a client and a target one line, once the latter is there. */
+/** Makes a client and a target one line. At once: what came before somebody listens would be lost. */
 function join(target: string, client: Duplex, begin?: () => void): void {
   const [host = '', port = ''] = target.split(':');
-  const tunnel = createConnection({ host, port: Number(port) }, () => {
-    begin?.();
-    tunnel.pipe(client).pipe(tunnel);
-  });
+  const tunnel = createConnection({ host, port: Number(port) }, begin);
+  tunnel.pipe(client).pipe(tunnel);
   for (const end of [tunnel, client]) end.on('error', () => end.destroy());
 }
 

@@ -100,13 +100,16 @@ async function createDispatcher(
   const connect = { ...trust, rejectUnauthorized: tlsVerify, timeout: timing.connectMs };
   const common: Agent.Options = { connect };
   if (proxy === undefined) return new undici.Agent(common);
-  // A proxy reads plain requests itself; many tunnel to port 443 only.
-  const proxied = { ...common, uri: proxy.href, requestTls: connect, proxyTunnel: false };
-  if (proxy.protocol !== 'socks5:') {
-    return new undici.ProxyAgent({ ...proxied, proxyTls: { ...trust, timeout: timing.connectMs } });
+  if (proxy.protocol === 'socks5:') {
+    const { connectBySocks } = await import('./socks.ts');
+    return new undici.Agent({ connect: connectBySocks(proxy, connect) });
   }
-  // To undici proxyTls, whatever is in it, means TLS to the proxy, and it takes credentials as they are in the URL.
-  const [username, password] = [proxy.username, proxy.password].map(decodeURIComponent);
-  const credentials = { username, password };
-  return new undici.ProxyAgent({ ...proxied, ...credentials });
+  return new undici.ProxyAgent({
+    ...common,
+    uri: proxy.href,
+    requestTls: connect,
+    proxyTls: { ...trust, timeout: timing.connectMs },
+    // A proxy reads plain requests itself; many tunnel to port 443 only.
+    proxyTunnel: false,
+  });
 }

@@ -4,7 +4,7 @@
  */
 import { setFlagsFromString } from 'node:v8';
 
-export { Agent, ProxyAgent } from 'undici';
+export { Agent, buildConnector, ProxyAgent } from 'undici';
 
 // undici parses HTTP in WebAssembly, and after a few requests V8 would take 120 ms of a core to optimise that. Nothing of
 // ours gets them back: bodies pass the parser by. With the largest budget there is, it comes to that after gigabytes.

@@ -1,9 +1,12 @@
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { inspect } from 'node:util';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { makeCertificates } from '../../registry/certificates.ts';
 import { startProxy, startSocksProxy } from '../../registry/proxies.ts';
-import { cleanUp, failureOf, openSource, startRegistry } from './setup.ts';
+import { QUICK, cleanUp, failureOf, openSource, startRegistry } from './setup.ts';
 
 /** One that ends with the test. */
 async function proxied<T extends { close(): void }>(
@@ -43,6 +46,27 @@ describe('a proxy', () => {
     expect(new Set(proxy.asked)).toEqual(new Set(['CONNECT registry.example:443']));
     expect(proxy.authorizations[0]).toBe(BASIC);
     expect(registry.count(/manifests/)).toBe(1);
+  });
+
+  it.each([
+    ['falls silent', () => undefined, 'timed out'],
+    ['wants another way to log in', (client: Socket) => void client.write(Buffer.of(5, 255)), 'no accepted'],
+    ['goes away', (client: Socket) => void client.destroy(), 'closed'],
+  ])('that speaks SOCKS5 and %s is an error soon', async (_what, answer, told) => {
+    const server = createServer((client) =>
+      client.on('error', () => undefined).on('data', () => answer(client)),
+    );
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    cleanUp(async () => server.close());
+    const timing = { ...QUICK, connectMs: 200 };
+    const { port } = server.address() as AddressInfo;
+    const environment = { HTTP_PROXY: `socks5://us%40er:se%3Acret@127.0.0.1:${port}` };
+    const error = await failureOf(
+      openSource('registry.example/app:1', { environment, timing }).getManifest(),
+    );
+    expect(error).toMatchObject({ code: 'registry-unreachable', message: expect.stringContaining(told) });
+    expect(inspect(error, { depth: 10 })).not.toContain('cret');
   });
 
   it('may speak SOCKS5, and is told the name of the registry', async () => {
