@@ -2,6 +2,7 @@
 import { AtomicError, isAtomicError } from '../errors.ts';
 import { readBlob, resolveManifest } from '../copy/resolve.ts';
 import { readTopManifest, type TopManifest } from '../copy/top-manifest.ts';
+import { readConfigDocument } from '../image/config.ts';
 import {
   isRecord,
   optionalStringList,
@@ -9,7 +10,6 @@ import {
   parseJson,
   type JsonRecord,
 } from '../image/json.ts';
-import { readConfigDocument } from '../image/config.ts';
 import { DOCKER_CONFIG, DOCKER_MANIFEST, OCI_CONFIG } from '../image/media-type.ts';
 import type { Platform } from '../image/platform.ts';
 import { parseRegistryImage, type ImageReference } from '../image/reference.ts';

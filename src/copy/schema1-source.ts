@@ -25,8 +25,8 @@ import {
 } from '../stream/decompress.ts';
 import { digestOf, verifyBytes, VerifyStream } from '../stream/verify.ts';
 import { streamRange } from '../transport/local-file.ts';
+import { openNameless } from '../transport/temp-folder.ts';
 import type { ImageSource } from '../transport/transport.ts';
-import { openNameless } from './nameless-file.ts';
 
 export interface Schema1Options {
   /** Where the layers of such an image wait, in a file without a name. */

@@ -9,8 +9,8 @@ import { createCompressor } from '../stream/compress.ts';
 import { createDecompressor, describeBrokenStream, UnpackedLimit } from '../stream/decompress.ts';
 import { VerifyStream } from '../stream/verify.ts';
 import { streamRange, writeTo } from '../transport/local-file.ts';
+import { openNameless } from '../transport/temp-folder.ts';
 import type { CopyRun } from './copy-run.ts';
-import { openNameless } from './nameless-file.ts';
 
 /** A layer on its way from one compression to another. */
 export interface BlobChange {

@@ -1,5 +1,4 @@
-import { open, rm, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import type { FileHandle } from 'node:fs/promises';
 import { Transform, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
@@ -13,7 +12,7 @@ import {
   tooLong,
   writeTo,
 } from '../local-file.ts';
-import { makeTempFolder, tempFolderOf, type TempSpace } from '../temp-folder.ts';
+import { openNameless, tempFolderOf, type TempSpace } from '../temp-folder.ts';
 import { MAGIC_BYTES, storedAs, type StoredAs } from './magic.ts';
 import { indexTar, type ArchiveMember } from './tar-index.ts';
 
@@ -70,7 +69,7 @@ export async function openArchive(path: string, space: TempSpace = {}, shown = p
 }
 
 async function openInflated(path: string, compressed: FileHandle, space: TempSpace): Promise<Archive> {
-  const inflated = await openNameless(space);
+  const inflated = await openNameless(tempFolderOf(space));
   try {
     await inflate(compressed, path, inflated, space);
     const archive = createArchive(path, inflated, await indexTar(inflated, path), space.signal);
@@ -79,18 +78,6 @@ async function openInflated(path: string, compressed: FileHandle, space: TempSpa
   } catch (error) {
     await inflated.close();
     throw error;
-  }
-}
-
-/** A file that only its handle leads to, so that nothing of it outlives us, however we end. */
-async function openNameless(space: TempSpace): Promise<FileHandle> {
-  const folder = await makeTempFolder(space, 'atomic-ts-archive-');
-  try {
-    return await open(join(folder, 'archive.tar'), 'wx+', 0o600);
-  } catch (error) {
-    throw describeDiskFull(error, folder, TEMP_SPACE_HINT);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
   }
 }
 

@@ -161,7 +161,7 @@ test('what is inflated is on the disk of TMPDIR, and has no name there', async (
     }
   });
   expect(opened.filter((file) => file.startsWith(scratch()))).toEqual([
-    expect.stringMatching(/\/archive\.tar \(deleted\)$/),
+    expect.stringMatching(/\/atomic-ts-[-0-9a-f]{36} \(deleted\)$/),
   ]);
   await archive.close();
 });
@@ -179,5 +179,5 @@ test('a temp folder that is not there is told', async () => {
   const missing = join(scratch(), 'none');
   expect(
     await messageOfFailure(openArchive(path(), { environment: { TMPDIR: missing } }), 'file-exists'),
-  ).toBe(`Cannot make a temp folder in ${missing}: there is no such file or folder`);
+  ).toBe(`Cannot make a temp file in ${missing}: there is no such file or folder`);
 });
